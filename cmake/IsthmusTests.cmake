@@ -1,0 +1,13 @@
+# The core's GoogleTest suite: no Python in it, so that sanitizers see all of the process.
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+file(GLOB isthmus_test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/core/*_test.cpp")
+if(NOT isthmus_test_sources)
+    message(FATAL_ERROR "ISTHMUS_BUILD_TESTS is on, but there is no tests/core/*_test.cpp")
+endif()
+add_executable(isthmus_core_tests ${isthmus_test_sources})
+target_include_directories(isthmus_core_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+target_link_libraries(isthmus_core_tests PRIVATE isthmus_core GTest::gtest_main)
+# At test time, not at build time: a sanitized binary may need an environment that only ctest's caller sets.
+gtest_discover_tests(isthmus_core_tests DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)

@@ -1,0 +1,51 @@
+/// Entering and closing an interpreter (hazard H7): a foreign thread state in an interpreter that ends is
+/// fatal.
+///
+/// Whoever wants in counts itself first and then looks whether the gate is shut; the closer shuts it and
+/// waits until nobody is counted. Both sides use one word, so one of the two always sees the other. No GIL
+/// may be held by the closer while it waits, since those inside need it to get out.
+#pragma once
+
+#include "core/futex.hpp"
+
+#include <atomic>
+#include <cstdint>
+
+namespace isthmus::core {
+
+class gate {
+  public:
+    /// True: the interpreter will not end before `leave()`.
+    [[nodiscard]] bool enter() noexcept {
+        if ((word_.fetch_add(1, std::memory_order_acq_rel) & shut_bit) == 0) {
+            return true;
+        }
+        leave();
+        return false;
+    }
+    void leave() noexcept {
+        if (word_.fetch_sub(1, std::memory_order_acq_rel) == (shut_bit | 1U)) {
+            futex::wake(&word_, every);
+        }
+    }
+    void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_acq_rel); }
+    /// Returns once nobody is inside. Precondition: shut(), and no GIL held.
+    void wait_until_empty() noexcept {
+        for (std::uint32_t now = word_.load(std::memory_order_acquire); now != shut_bit;
+             now = word_.load(std::memory_order_acquire)) {
+            futex::wait(word_, now);
+        }
+    }
+    [[nodiscard]] bool is_shut() const noexcept {
+        return (word_.load(std::memory_order_acquire) & shut_bit) != 0;
+    }
+    /// For a new interpreter in the same record. Precondition: shut and empty.
+    void reopen() noexcept { word_.store(0, std::memory_order_release); }
+
+  private:
+    static constexpr std::uint32_t shut_bit = std::uint32_t{1} << 31;
+    static constexpr int every = 0x7fffffff;
+    futex::word word_{0};
+};
+
+} // namespace isthmus::core

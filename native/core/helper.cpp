@@ -1,0 +1,65 @@
+#include "core/helper.hpp"
+
+#include <csignal>
+
+namespace isthmus::core {
+
+bool helper::start(work_fn work, void* context) noexcept {
+    if (running()) {
+        return true;
+    }
+    work_ = work;
+    context_ = context;
+    stopping_.store(0, std::memory_order_relaxed);
+    // Signals belong to the threads of the program; this one only ever runs releases.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const bool made = pthread_create(&thread_, nullptr, &helper::body, this) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    running_.store(made, std::memory_order_release);
+    return made;
+}
+
+void helper::stop() noexcept {
+    if (!running()) {
+        return;
+    }
+    stopping_.store(1, std::memory_order_release);
+    futex::wake(&stopping_);
+    notify();
+    pthread_join(thread_, nullptr);
+    running_.store(false, std::memory_order_release);
+}
+
+void helper::forget() noexcept {
+    running_.store(false, std::memory_order_relaxed);
+    signal_.store(idle, std::memory_order_relaxed);
+}
+
+void* helper::body(void* self) {
+    static_cast<helper*>(self)->serve();
+    return nullptr;
+}
+
+// Not noexcept: should the work be caught in a finalising CPython, the thread is unwound from there (H16).
+void helper::serve() {
+    for (;;) {
+        while (signal_.load(std::memory_order_acquire) == idle) {
+            futex::wait(signal_, idle);
+        }
+        // Interrupted by stop() alone: posts during the grace need no wake-up.
+        futex::wait(stopping_, 0, futex::now() + grace);
+        if (stopping_.load(std::memory_order_acquire) != 0) {
+            return;
+        }
+        // Cleared before the work looks at the inbox: a post after that look notifies again.
+        signal_.store(idle, std::memory_order_seq_cst);
+        if (!work_(context_)) {
+            return;
+        }
+    }
+}
+
+} // namespace isthmus::core

@@ -1,0 +1,57 @@
+/// An interpreter's own service thread (design section 6): empties its inbox when the owner is idle, blocked
+/// or busy elsewhere.
+///
+/// Started by the owner when it first shares something, under its GIL; woken by whoever posts first into an
+/// empty inbox. It lets `grace` pass before it enters, because a live owner drains at its next isthmus call
+/// anyway and more cheaply; during that time further posts cost their posters no system call.
+///
+/// One object per window, part of static storage, so that a late poster can always touch it.
+#pragma once
+
+#include "core/futex.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <pthread.h>
+
+namespace isthmus::core {
+
+class helper {
+  public:
+    static constexpr futex::nanoseconds grace = 5'000'000;
+
+    /// `work(context)` enters the interpreter, empties its inbox, and returns false when it may not enter any
+    /// more.
+    using work_fn = bool (*)(void* context);
+
+    /// Starts the thread if none runs. False: no thread could be made; releases wait for the owner's own
+    /// calls.
+    bool start(work_fn work, void* context) noexcept;
+    /// Any thread, no GIL, lock-free: something was posted.
+    void notify() noexcept {
+        if (signal_.exchange(pending, std::memory_order_acq_rel) == idle) {
+            futex::wake(&signal_);
+        }
+    }
+    /// Ends the thread and joins it. The caller holds no GIL: the thread may need it to finish. One caller at
+    /// a time.
+    void stop() noexcept;
+    [[nodiscard]] bool running() const noexcept { return running_.load(std::memory_order_acquire); }
+    /// After fork, in the child: the thread does not exist there.
+    void forget() noexcept;
+
+  private:
+    static void* body(void* self);
+    void serve();
+
+    static constexpr std::uint32_t idle = 0;
+    static constexpr std::uint32_t pending = 1;
+    futex::word signal_{idle};
+    futex::word stopping_{0};
+    std::atomic<bool> running_{false};
+    work_fn work_ = nullptr;
+    void* context_ = nullptr;
+    pthread_t thread_{};
+};
+
+} // namespace isthmus::core

@@ -1,0 +1,182 @@
+#include "core/memory.hpp"
+
+#include "core/stats.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstring>
+#include <new>
+#include <sys/mman.h>
+
+namespace isthmus::core {
+namespace {
+
+unsigned order_for(std::size_t size) noexcept {
+    const std::size_t units = (object_offset + size + unit_size - 1) >> unit_shift;
+    return static_cast<unsigned>(std::bit_width(units - 1));
+}
+
+} // namespace
+
+memory_system& memory() noexcept {
+    alignas(memory_system) static std::byte storage[sizeof(memory_system)];
+    static memory_system* const instance = new (storage) memory_system;
+    return *instance;
+}
+
+window* memory_system::take_window() noexcept {
+    const std::lock_guard guard(lock_);
+    for (unsigned index = 0; started() && index < arena_.windows(); ++index) {
+        window& w = windows_[index];
+        if (!w.taken) {
+            w.taken = true;
+            w.index = index;
+            w.box.reopen();
+            return &w;
+        }
+    }
+    return nullptr;
+}
+
+void* memory_system::allocate(window& w, std::uint64_t owner, std::size_t size, std::size_t expected,
+                              bool zero) noexcept {
+    const unsigned order = order_for(std::max(size, expected));
+    if (order > top_order_ || size > (std::size_t{1} << 62)) {
+        return nullptr;
+    }
+    slot* s = warm_block(w, order);
+    if (s == nullptr) {
+        s = fresh_block(w, order);
+    }
+    if (s == nullptr && order != order_for(size)) {
+        return allocate(w, owner, size, size, zero);
+    }
+    if (s == nullptr) {
+        return nullptr;
+    }
+    s->owner.store(owner, std::memory_order_relaxed);
+    s->bytes.store(size, std::memory_order_relaxed);
+    s->state = slot::use::live;
+    statistics::add(counter::slots_made);
+    touch(w, *s, size, zero);
+    return object_in(w.index, *s);
+}
+
+/// Newest idle block of this order, or of a slightly larger one: warm pages are worth more than addresses.
+slot* memory_system::warm_block(window& w, unsigned order) noexcept {
+    for (unsigned tried = order; tried <= std::min(order + 2, top_order_); ++tried) {
+        if (slot* s = w.warm[tried]; s != nullptr) {
+            unlink_idle(w, *s);
+            return s;
+        }
+    }
+    return nullptr;
+}
+
+slot* memory_system::fresh_block(window& w, unsigned order) noexcept {
+    for (bool purged = true; purged; purged = purge_oldest(w)) {
+        if (!count_mappings(1)) {
+            continue;
+        }
+        const std::lock_guard guard(lock_);
+        slot* s = carve(order);
+        if (s != nullptr && arena_.map_owner(w.index, offset_of(*s), s->block_size())) {
+            s->owner_window.store(static_cast<std::uint16_t>(w.index), std::memory_order_relaxed);
+            s->word.store(0, std::memory_order_relaxed);
+            s->touched = 0;
+            slot::set(s->mapped, w.index);
+            s->all_prev = nullptr;
+            s->all_next = all_;
+            if (all_ != nullptr) {
+                all_->all_prev = s;
+            }
+            all_ = s;
+            return s;
+        }
+        mappings_.fetch_sub(1, std::memory_order_relaxed);
+        if (s != nullptr) {
+            merge(*s);
+        }
+    }
+    return nullptr;
+}
+
+/// Makes the first `size` bytes of the object usable: zeroed if asked, and faulted in by one call instead of
+/// page by page.
+void memory_system::touch(window& w, slot& s, std::size_t size, bool zero) noexcept {
+    const std::size_t end = round_to_page(object_offset + size);
+    if (zero && s.touched > object_offset) {
+        std::memset(object_in(w.index, s), 0, std::min(size, s.touched - object_offset));
+    }
+    if (end > s.touched) {
+        const std::size_t more = end - s.touched;
+        // Zeroed memory may stay untouched for long (sparse arrays): its pages come when they are written.
+        if (!zero && more > page_size) {
+            arena_.populate(w.index, offset_of(s) + s.touched, more);
+        }
+        statistics::add(counter::bytes_touched, more);
+        s.touched = end;
+    }
+}
+
+void memory_system::resize(slot& s, std::size_t size) noexcept {
+    s.bytes.store(size, std::memory_order_relaxed);
+    touch(windows_[s.owner_window.load(std::memory_order_relaxed)], s, size, false);
+}
+
+void memory_system::release(void* address) noexcept {
+    slot& s = table_[arena_.offset_of(address) >> unit_shift];
+    const unsigned index = arena_.window_of(address);
+    if (s.owner_window.load(std::memory_order_acquire) != index) {
+        if (slot::clear(s.twins, index)) {
+            statistics::add(counter::twins_dropped);
+            drop_share(s);
+        }
+        return;
+    }
+    window& w = windows_[index];
+    if ((s.word.load(std::memory_order_acquire) & (protocol::shares_mask | protocol::queued)) != 0) {
+        // Freed although the keeper holds a reference: only an interpreter that tears down its objects
+        // regardless of their counts does that. The payload outlives the object (invariant 7).
+        s.owner_window.store(no_window, std::memory_order_release);
+        if (protocol::make_orphan(s)) {
+            give_back_orphan(s);
+        }
+        return;
+    }
+    make_idle(w, s);
+    keep_within_budget(w);
+}
+
+const std::byte* memory_system::payload(const slot& s) const noexcept {
+    return arena_.master_at(offset_of(s) + page_size);
+}
+
+bool memory_system::show(slot& s, window& w) noexcept {
+    if (s.is_mapped(w.index)) {
+        return true;
+    }
+    while (!count_mappings(2)) {
+        if (!purge_oldest(w)) {
+            return false;
+        }
+    }
+    const std::lock_guard guard(lock_);
+    if (!arena_.map_foreign(w.index, offset_of(s), s.block_size())) {
+        mappings_.fetch_sub(2, std::memory_order_relaxed);
+        return false;
+    }
+    slot::set(s.mapped, w.index);
+    return true;
+}
+
+bool memory_system::count_mappings(std::size_t more) noexcept {
+    if (mappings_.fetch_add(more, std::memory_order_relaxed) + more <= options_.mapping_cap) {
+        return true;
+    }
+    mappings_.fetch_sub(more, std::memory_order_relaxed);
+    return false;
+}
+
+} // namespace isthmus::core

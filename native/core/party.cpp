@@ -1,0 +1,64 @@
+#include "core/party.hpp"
+
+#include "core/waiter.hpp"
+
+#include <limits>
+#include <mutex>
+
+namespace isthmus::core {
+
+std::shared_ptr<party> party::create() {
+    static std::atomic<party_id> last{0};
+    return std::shared_ptr<party>(new party(last.fetch_add(1, std::memory_order_relaxed) + 1));
+}
+
+void party::begin_close() noexcept {
+    const std::lock_guard guard(enrolled_lock_);
+    closing_.store(true, std::memory_order_seq_cst);
+    // A waiter can't leave while it is listed: withdraw needs the lock we hold.
+    for (waiter* w = enrolled_; w != nullptr; w = w->next_of_party_) {
+        wakeup owed;
+        static_cast<void>(w->complete(outcome::party_closing, owed));
+        owed.fire();
+    }
+}
+
+bool party::wait_idle(futex::deadline until) const noexcept {
+    // Sequentially consistent on both sides: either leave() sees us waiting, or we see the count it left.
+    awaited_.store(true, std::memory_order_seq_cst);
+    for (std::uint32_t left = waiters(); left != 0; left = waiters()) {
+        if (futex::wait(present_, left, until) == futex::wait_result::timed_out) {
+            return waiters() == 0;
+        }
+    }
+    return true;
+}
+
+void party::leave() noexcept {
+    if (present_.fetch_sub(1, std::memory_order_seq_cst) == 1 && awaited_.load(std::memory_order_seq_cst)) {
+        futex::wake(&present_, std::numeric_limits<int>::max());
+    }
+}
+
+bool party::enroll(waiter& w) noexcept {
+    const std::lock_guard guard(enrolled_lock_);
+    if (closing()) {
+        return false;
+    }
+    w.next_of_party_ = enrolled_;
+    if (enrolled_ != nullptr) {
+        enrolled_->previous_of_party_ = &w;
+    }
+    enrolled_ = &w;
+    return true;
+}
+
+void party::withdraw(waiter& w) noexcept {
+    const std::lock_guard guard(enrolled_lock_);
+    if (w.next_of_party_ != nullptr) {
+        w.next_of_party_->previous_of_party_ = w.previous_of_party_;
+    }
+    (w.previous_of_party_ != nullptr ? w.previous_of_party_->next_of_party_ : enrolled_) = w.next_of_party_;
+}
+
+} // namespace isthmus::core

@@ -1,0 +1,109 @@
+#include "core/registry.hpp"
+
+#include "core/channel.hpp"
+
+#include <algorithm>
+#include <array>
+#include <new>
+
+namespace isthmus::core {
+
+registry& interpreters() noexcept {
+    alignas(registry) static std::byte storage[sizeof(registry)];
+    static registry* const instance = new (storage) registry;
+    return *instance;
+}
+
+helper& helper_of(const window& w) noexcept {
+    static std::array<helper, max_windows> helpers;
+    return helpers[w.index];
+}
+
+interpreter_ref registry::attach(void* state, std::int64_t number, bool own_gil, bool is_main,
+                                 bool created_here) {
+    auto record = std::make_shared<interpreter>();
+    record->side = party::create();
+    record->state = state;
+    record->number = number;
+    record->own_gil = own_gil;
+    record->is_main = is_main;
+    record->created_here = created_here;
+    const std::lock_guard guard(lock_);
+    records_.reserve(records_.size() + 1);
+    record->identity = ++last_identity_;
+    if (!own_gil || is_main) {
+        // Strings wander between interpreters under one GIL, so they share one window.
+        const auto same =
+            std::ranges::find_if(records_, [](const auto& r) { return !r->own_gil || r->is_main; });
+        record->view = same != records_.end() ? (*same)->view : memory().take_window();
+    } else {
+        record->view = memory().take_window();
+    }
+    if (record->view != nullptr) {
+        record->view->wake.store([](window& w) { helper_of(w).notify(); }, std::memory_order_release);
+    }
+    records_.push_back(record);
+    count_.fetch_add(1, std::memory_order_acq_rel);
+    epoch_.fetch_add(1, std::memory_order_acq_rel);
+    return record;
+}
+
+interpreter_ref registry::find(const void* state, std::int64_t number) const {
+    const std::lock_guard guard(lock_);
+    const auto place = std::ranges::find_if(
+        records_, [&](const auto& r) { return r->state == state && r->number == number; });
+    return place != records_.end() ? *place : nullptr;
+}
+
+interpreter_ref registry::find_number(std::int64_t number) const {
+    const std::lock_guard guard(lock_);
+    const auto place = std::ranges::find_if(records_, [&](const auto& r) { return r->number == number; });
+    return place != records_.end() ? *place : nullptr;
+}
+
+interpreter_ref registry::find_identity(std::uint64_t identity) const {
+    const std::lock_guard guard(lock_);
+    const auto place = std::ranges::find_if(records_, [&](const auto& r) { return r->identity == identity; });
+    return place != records_.end() ? *place : nullptr;
+}
+
+interpreter* registry::server_of(const window& view) const noexcept {
+    const std::lock_guard guard(lock_);
+    interpreter* server = nullptr;
+    for (const auto& record : records_) {
+        if (record->view == &view && record->open() && (server == nullptr || record->is_main)) {
+            server = record.get();
+        }
+    }
+    return server;
+}
+
+std::vector<interpreter_ref> registry::all() const {
+    const std::lock_guard guard(lock_);
+    return records_;
+}
+
+void registry::gone(const interpreter_ref& record) {
+    if (record->now.exchange(interpreter::phase::gone, std::memory_order_acq_rel) ==
+        interpreter::phase::gone) {
+        return;
+    }
+    record->side->begin_close();
+    party_died_everywhere(*record->side);
+    bool last_of_view = record->view != nullptr;
+    {
+        const std::lock_guard guard(lock_);
+        std::erase(records_, record);
+        for (const auto& other : records_) {
+            last_of_view = last_of_view && other->view != record->view;
+        }
+        count_.fetch_sub(1, std::memory_order_acq_rel);
+        epoch_.fetch_add(1, std::memory_order_acq_rel);
+    }
+    // Main's window stays while main lives, whichever interpreters under its GIL come and go.
+    if (last_of_view) {
+        memory().owner_gone(*record->view);
+    }
+}
+
+} // namespace isthmus::core

@@ -1,0 +1,91 @@
+/// Every interpreter the runtime knows: its identity, window, gate and helper. Process-wide, never destroyed.
+///
+/// Records are shared: Python objects, messages in flight and the registry itself hold them, so a record
+/// outlives its interpreter and can answer "it is gone". Interpreter states are opaque pointers here; the
+/// cpython layer gives them.
+#pragma once
+
+#include "core/gate.hpp"
+#include "core/helper.hpp"
+#include "core/memory.hpp"
+#include "core/party.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace isthmus::core {
+
+/// One interpreter. Members without a note are constant after `attach`.
+struct interpreter {
+    enum class phase : std::uint8_t {
+        open,    ///< may be entered
+        closing, ///< being closed, or its atexit has run: no new entry, its waits fail
+        gone     ///< its interpreter state no longer exists
+    };
+
+    std::uint64_t identity = 0; ///< ours, never reused
+    std::int64_t number = 0;    ///< CPython's id; starts again at 0 when CPython is initialised again
+    std::string name;              ///< for people; written before anybody else knows the record
+    void* state = nullptr;      ///< PyInterpreterState; never read once `gone`
+    bool is_main = false;
+    bool created_here = false; ///< isthmus made it, so isthmus ends it
+    bool own_gil = false;
+    window* view = nullptr; ///< null: no window was left, or no arena; everything is copied. Main's is shared
+                            ///< by all interpreters under main's GIL
+    std::shared_ptr<party> side; ///< how channels know it
+    gate entry;                  ///< guards every entry by a thread that does not belong to it
+    std::atomic<phase> now{phase::open};
+    std::atomic<bool> twins_allowed{true}; ///< false: its guard's self-test failed; it receives copies
+    std::atomic<std::uint32_t> handles{0}; ///< live Interpreter objects and handles in flight
+    futex::word runs{0};                   ///< runs under way by isthmus
+    std::atomic<unsigned long> runner{0};  ///< CPython's id of the thread of the current run
+    std::atomic<bool> exited{false};       ///< its exit handler has run
+    std::atomic<bool> ended_here{false};   ///< one closer wins
+
+    [[nodiscard]] bool open() const noexcept { return now.load(std::memory_order_acquire) == phase::open; }
+};
+
+using interpreter_ref = std::shared_ptr<interpreter>;
+
+class registry {
+  public:
+    /// A new record for `state`; it gets `shared_view` or, if that is null and `wants_view`, a window of its
+    /// own. May throw.
+    interpreter_ref attach(void* state, std::int64_t number, bool own_gil, bool is_main, bool created_here);
+
+    /// The record of the interpreter at `state` that has CPython's id `number`; null if none is attached.
+    [[nodiscard]] interpreter_ref find(const void* state, std::int64_t number) const;
+    [[nodiscard]] interpreter_ref find_number(std::int64_t number) const;
+    [[nodiscard]] interpreter_ref find_identity(std::uint64_t identity) const;
+    [[nodiscard]] std::vector<interpreter_ref> all() const;
+    /// The interpreter that serves a window's inbox: its owner; main for the window that interpreters under
+    /// main's GIL share.
+    [[nodiscard]] interpreter* server_of(const window& view) const noexcept;
+    /// Records that are not gone.
+    [[nodiscard]] std::size_t count() const noexcept { return count_.load(std::memory_order_acquire); }
+
+    /// The interpreter state no longer exists: channels learn of the death, its memory is settled, the record
+    /// leaves.
+    void gone(const interpreter_ref& record);
+
+    /// Changes whenever `find` may answer differently: for caches.
+    [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
+
+  private:
+    mutable std::mutex lock_;
+    std::vector<interpreter_ref> records_;
+    std::uint64_t last_identity_ = 0;
+    std::atomic<std::size_t> count_{0};
+    std::atomic<std::uint64_t> epoch_{1};
+};
+
+[[nodiscard]] registry& interpreters() noexcept;
+
+/// The helper of a window. Static storage: a poster may come late.
+[[nodiscard]] helper& helper_of(const window& w) noexcept;
+
+} // namespace isthmus::core

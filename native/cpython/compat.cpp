@@ -1,0 +1,107 @@
+#include "cpython/compat.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+// ob_shash is deprecated for users of the C API because there is no lock around it; twins need it written.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+namespace isthmus::py::compat {
+namespace {
+
+std::size_t character_size(form f) noexcept {
+    return f == form::ucs4 ? 4 : f == form::ucs2 ? 2 : 1;
+}
+
+std::size_t data_size(form f, std::int64_t length) noexcept {
+    // The terminator of a str is one character, of bytes one byte.
+    return (static_cast<std::size_t>(length) + 1) * character_size(f);
+}
+
+} // namespace
+
+PyInterpreterState* look_up(std::int64_t number) noexcept {
+    PyObject* const saved = PyErr_GetRaisedException();
+    PyInterpreterState* const state = _PyInterpreterState_LookUpID(number);
+    PyErr_SetRaisedException(saved);
+    return state;
+}
+
+form form_of(PyObject* o) noexcept {
+    if (PyBytes_CheckExact(o)) {
+        return form::bytes;
+    }
+    if (!PyUnicode_CheckExact(o) || !PyUnicode_IS_COMPACT(o)) {
+        return form::none;
+    }
+    if (PyUnicode_IS_ASCII(o)) {
+        return form::ascii;
+    }
+    switch (PyUnicode_KIND(o)) {
+    case PyUnicode_1BYTE_KIND:
+        return form::latin1;
+    case PyUnicode_2BYTE_KIND:
+        return form::ucs2;
+    default:
+        return form::ucs4;
+    }
+}
+
+std::size_t block_size_of(PyObject* o, form f) noexcept {
+    const Py_ssize_t length = f == form::bytes ? PyBytes_GET_SIZE(o) : PyUnicode_GET_LENGTH(o);
+    return header_size(f) + data_size(f, length);
+}
+
+void describe_object(PyObject* o, form f, core::slot_record& record) noexcept {
+    record.form = static_cast<std::uint8_t>(f);
+    if (f == form::bytes) {
+        record.length = PyBytes_GET_SIZE(o);
+        record.hash = reinterpret_cast<PyBytesObject*>(o)->ob_shash;
+    } else {
+        record.length = PyUnicode_GET_LENGTH(o);
+        record.hash = reinterpret_cast<PyASCIIObject*>(o)->hash;
+    }
+    std::memcpy(record.head.data(), o, record.head.size());
+}
+
+PyObject* make_object(std::byte* place, const core::slot_record& record) noexcept {
+    const form f{record.form};
+    const std::size_t header = header_size(f);
+    std::memset(place, 0, header);
+    std::memcpy(place + header, record.head.data() + header, core::header_room - header);
+    auto* const o = reinterpret_cast<PyObject*>(place);
+    if (f == form::bytes) {
+        PyObject_InitVar(reinterpret_cast<PyVarObject*>(o), &PyBytes_Type,
+                         static_cast<Py_ssize_t>(record.length));
+        reinterpret_cast<PyBytesObject*>(o)->ob_shash = static_cast<Py_hash_t>(record.hash);
+        return o;
+    }
+    PyObject_Init(o, &PyUnicode_Type);
+    auto* const text = reinterpret_cast<PyASCIIObject*>(o);
+    text->length = static_cast<Py_ssize_t>(record.length);
+    text->hash = static_cast<Py_hash_t>(record.hash);
+    text->state.kind = static_cast<unsigned char>(character_size(f)) & 7U;
+    text->state.compact = 1;
+    text->state.ascii = f == form::ascii ? 1 : 0;
+    return o;
+}
+
+PyObject* copy_object(const core::slot_record& record, const std::byte* payload) noexcept {
+    const form f{record.form};
+    constexpr Py_UCS4 top_of_kind[] = {0, 0, 0x7f, 0xff, 0xffff, 0x10ffff};
+    PyObject* const o = f == form::bytes
+                            ? PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(record.length))
+                            : PyUnicode_New(static_cast<Py_ssize_t>(record.length), top_of_kind[record.form]);
+    if (o == nullptr) {
+        return nullptr;
+    }
+    const std::size_t header = header_size(f);
+    const std::size_t size = data_size(f, record.length);
+    const std::size_t inlined = std::min(size, core::header_room - header);
+    auto* const data = reinterpret_cast<std::byte*>(o) + header;
+    std::memcpy(data, record.head.data() + header, inlined);
+    std::memcpy(data + inlined, payload, size - inlined);
+    return o;
+}
+
+} // namespace isthmus::py::compat

@@ -1,0 +1,84 @@
+/// Every difference between CPython versions, and every use of what CPython does not document, is here.
+///
+/// | what                                   | where it is checked                                      |
+/// |----------------------------------------|----------------------------------------------------------|
+/// | layout of exact `bytes` and `str`      | start-up self-test (selftest.cpp), tests/python          |
+/// | `_PyInterpreterState_*` below          | exported "for the _interpreters module", 3.13 to 3.15    |
+/// | `io.BytesIO` keeps exact bytes (H1)    | bytesio_guard.cpp, self-test at each attach              |
+/// | allocator of the object domain         | hook.cpp, self-test at start-up                          |
+#pragma once
+
+#include <Python.h>
+
+#include "core/options.hpp"
+#include "core/slot.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+#if PY_VERSION_HEX < 0x030D0000
+#error "isthmus needs CPython 3.13 or newer"
+#endif
+#ifdef Py_GIL_DISABLED
+#error                                                                                                       \
+    "isthmus does not support free-threaded builds of CPython: their object headers differ and their collector walks the heaps"
+#endif
+
+extern "C" {
+// Private, exported for the standard library's _interpreters module (pycore_pystate.h, pycore_interp.h).
+PyAPI_FUNC(int) _PyInterpreterState_SetRunningMain(PyInterpreterState*);
+PyAPI_FUNC(void) _PyInterpreterState_SetNotRunningMain(PyInterpreterState*);
+PyAPI_FUNC(int) _PyInterpreterState_IsRunningMain(PyInterpreterState*);
+PyAPI_FUNC(PyInterpreterState*) _PyInterpreterState_LookUpID(std::int64_t);
+}
+
+namespace isthmus::py::compat {
+
+/// Marks the current interpreter as running its `__main__`, as the standard library does: it destroys only
+/// interpreters that are not. False with a Python error set: it is running already.
+[[nodiscard]] inline bool set_running_main(PyInterpreterState* state) noexcept {
+    return _PyInterpreterState_SetRunningMain(state) == 0;
+}
+inline void set_not_running_main(PyInterpreterState* state) noexcept {
+    _PyInterpreterState_SetNotRunningMain(state);
+}
+/// Any thread with any GIL, while the state exists.
+[[nodiscard]] inline bool is_running_main(PyInterpreterState* state) noexcept {
+    return _PyInterpreterState_IsRunningMain(state) != 0;
+}
+
+/// H14: importing datetime for the first time inside an isolated interpreter corrupts the heap on 3.13 (fixed
+/// in 3.14).
+inline constexpr bool datetime_wants_main_first = PY_VERSION_HEX < 0x030E0000;
+
+/// The live interpreter with this id, or null; no error is left set. Needs a thread state.
+[[nodiscard]] PyInterpreterState* look_up(std::int64_t number) noexcept;
+
+/// How an exact `bytes` or `str` begins. The values travel in core::slot_record::form.
+enum class form : std::uint8_t { none, bytes, ascii, latin1, ucs2, ucs4 };
+
+[[nodiscard]] constexpr std::size_t header_size(form f) noexcept {
+    return f == form::bytes   ? offsetof(PyBytesObject, ob_sval)
+           : f == form::ascii ? sizeof(PyASCIIObject)
+                              : sizeof(PyCompactUnicodeObject);
+}
+static_assert(offsetof(PyBytesObject, ob_sval) == 32 && sizeof(PyASCIIObject) == 40 &&
+                  sizeof(PyCompactUnicodeObject) == 56,
+              "the inline bytes must fit between a header and the payload page");
+static_assert(sizeof(PyCompactUnicodeObject) <= core::header_room);
+
+/// The form of `o`: `none` unless it is exactly `bytes` or `str` with its data behind its header.
+[[nodiscard]] form form_of(PyObject* o) noexcept;
+/// Size of the object's one block, header and terminator included. Precondition: form_of(o) is not none.
+[[nodiscard]] std::size_t block_size_of(PyObject* o, form f) noexcept;
+/// Writes what a twin needs into `record`.
+void describe_object(PyObject* o, form f, core::slot_record& record) noexcept;
+/// Makes a new object, reference count 1, in `place` from a record. Everything before the payload page is
+/// written afresh: stale state bits of a former object must not survive, and the inline bytes come from the
+/// record (H2).
+PyObject* make_object(std::byte* place, const core::slot_record& record) noexcept;
+/// A plain copy of what the record describes, in the current interpreter; null with MemoryError. `payload`:
+/// from the page on.
+[[nodiscard]] PyObject* copy_object(const core::slot_record& record, const std::byte* payload) noexcept;
+
+} // namespace isthmus::py::compat

@@ -1,0 +1,248 @@
+#include "cpython/exit.hpp"
+
+#include "cpython/current.hpp"
+#include "cpython/twin.hpp"
+
+#include "core/stats.hpp"
+
+#include <cstdio>
+#include <mutex>
+#include <pthread.h>
+#include <unistd.h>
+
+namespace isthmus::py {
+namespace {
+
+constexpr core::futex::nanoseconds patience = 5'000'000'000; // for runs that must stop when the process exits
+
+/// Helpers start under their owner's GIL and are stopped by whoever closes it; two stops at once must not
+/// join twice.
+std::mutex& helper_lock() noexcept {
+    static std::mutex lock;
+    return lock;
+}
+
+/// Precondition: attached. Gives the GIL up while it waits.
+void stop_helper(const core::window& view) {
+    Py_BEGIN_ALLOW_THREADS;
+    {
+        const std::lock_guard guard(helper_lock());
+        core::helper_of(view).stop();
+    }
+    Py_END_ALLOW_THREADS;
+}
+
+bool owns_view(const core::interpreter& record) noexcept {
+    return record.view != nullptr && (record.own_gil || record.is_main);
+}
+
+/// Nobody but the interpreter's own threads is inside afterwards, and nobody gets in any more. Attached to
+/// any interpreter.
+void keep_everybody_out(core::interpreter& record) {
+    record.entry.shut();
+    Py_BEGIN_ALLOW_THREADS;
+    record.entry.wait_until_empty();
+    Py_END_ALLOW_THREADS;
+    if (owns_view(record)) {
+        stop_helper(*record.view);
+    }
+}
+
+struct interruption {
+    core::interpreter_ref record;
+};
+
+/// A thread of its own, because taking the GIL of an interpreter that is stuck in C code may never succeed.
+void* interrupt_runner(void* argument) {
+    const std::unique_ptr<interruption> task(static_cast<interruption*>(argument));
+    core::interpreter& record = *task->record;
+    if (!record.entry.enter()) {
+        return nullptr;
+    }
+    PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
+    if (thread != nullptr) {
+        PyEval_AcquireThread(thread);
+        PyThreadState_SetAsyncExc(record.runner.load(), PyExc_KeyboardInterrupt);
+        PyThreadState_Clear(thread);
+        PyThreadState_DeleteCurrent();
+    }
+    record.entry.leave();
+    return nullptr;
+}
+
+/// The process exits while another thread still runs code in `record`: its waits fail, its bytecode is
+/// interrupted. True once it is idle; false if it did not stop in time.
+bool stop_running(const core::interpreter_ref& record) {
+    record->side->begin_close();
+    pthread_t thread{};
+    auto task = std::make_unique<interruption>(interruption{record});
+    if (pthread_create(&thread, nullptr, interrupt_runner, task.get()) == 0) {
+        static_cast<void>(task.release());
+        pthread_detach(thread);
+    }
+    const core::futex::nanoseconds until = core::futex::now() + patience;
+    bool stopped = false;
+    Py_BEGIN_ALLOW_THREADS;
+    for (std::uint32_t runs = record->runs.load(); runs != 0; runs = record->runs.load()) {
+        if (core::futex::wait(record->runs, runs, until) == core::futex::wait_result::timed_out) {
+            break;
+        }
+    }
+    stopped = record->runs.load() == 0;
+    Py_END_ALLOW_THREADS;
+    return stopped;
+}
+
+/// CPython would tear the interpreter down under the thread that runs in it, and crash. Everything orderly
+/// that is left is done first: the other exit handlers, and flushing.
+[[noreturn]] void leave_without_finalising(const core::interpreter& record) {
+    PySys_WriteStderr(
+        "isthmus: interpreter %lld still runs at exit and can't be interrupted; leaving without finalising\n",
+        static_cast<long long>(record.number));
+    if (const ref atexit = ref::steal(PyImport_ImportModule("atexit")); atexit) {
+        Py_XDECREF(PyObject_CallMethod(atexit.get(), "_run_exitfuncs", nullptr));
+    }
+    for (const char* name : {"stdout", "stderr"}) {
+        if (PyObject* const stream = PySys_GetObject(name); stream != nullptr) {
+            Py_XDECREF(PyObject_CallMethod(stream, "flush", nullptr));
+            PyErr_Clear();
+        }
+    }
+    std::fflush(nullptr);
+    _exit(1);
+}
+
+void main_exits(core::interpreter& main) {
+    for (const core::interpreter_ref& record : core::interpreters().all()) {
+        if (record->is_main || !record->created_here) {
+            continue;
+        }
+        close_result result = close_interpreter(record);
+        if (result == close_result::running && stop_running(record)) {
+            result = close_interpreter(record);
+        }
+        if (result == close_result::running) {
+            leave_without_finalising(*record);
+        }
+    }
+    drain(main);
+    keep_everybody_out(main);
+    drain(main);
+}
+
+core::interpreter_ref record_in(PyObject* capsule) {
+    const auto* held = static_cast<core::interpreter_ref*>(PyCapsule_GetPointer(capsule, nullptr));
+    return held != nullptr ? *held : nullptr;
+}
+
+PyObject* on_exit(PyObject* self, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        const core::interpreter_ref record = record_in(self);
+        if (record == nullptr || record->exited.exchange(true)) {
+            Py_RETURN_NONE;
+        }
+        if (record->is_main) {
+            main_exits(*record);
+        } else {
+            auto open = core::interpreter::phase::open;
+            record->now.compare_exchange_strong(open, core::interpreter::phase::closing);
+            record->side->begin_close();
+            drain(*record);
+            keep_everybody_out(*record);
+            drain(*record);
+        }
+        Py_RETURN_NONE;
+    });
+}
+
+PyMethodDef on_exit_method = {"isthmus_exit", on_exit, METH_NOARGS, nullptr};
+
+} // namespace
+
+void register_exit(const core::interpreter_ref& record) {
+    auto held = std::make_unique<core::interpreter_ref>(record);
+    const ref capsule = require(PyCapsule_New(held.get(), nullptr, [](PyObject* c) {
+        delete static_cast<core::interpreter_ref*>(PyCapsule_GetPointer(c, nullptr));
+    }));
+    static_cast<void>(held.release());
+    const ref handler = require(PyCFunction_New(&on_exit_method, capsule.get()));
+    const ref atexit = require(PyImport_ImportModule("atexit"));
+    check(PyObject_CallMethod(atexit.get(), "register", "O", handler.get()));
+}
+
+void settle_gone(const core::interpreter_ref& record) {
+    if (owns_view(*record)) {
+        stop_helper(*record->view);
+        forget_copies(*record->view);
+    }
+    core::interpreters().gone(record);
+    core::interpreter* const here = current_interpreter();
+    if (core::interpreters().count() == 1 && here != nullptr && here->view != nullptr) {
+        // Alone again: nobody posts any more, and a process with extra threads gets a warning from os.fork.
+        drain(*here);
+        stop_helper(*here->view);
+    }
+}
+
+bool enter_and_drain(core::interpreter& record) {
+    if (!record.entry.enter()) {
+        return false;
+    }
+    if (record.view == nullptr || record.view->box.empty()) {
+        record.entry.leave();
+        return true;
+    }
+    PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
+    if (thread != nullptr) {
+        PyEval_AcquireThread(thread);
+        core::statistics::add(core::counter::helper_entries);
+        drain(record);
+        PyThreadState_Clear(thread);
+        PyThreadState_DeleteCurrent();
+    }
+    record.entry.leave();
+    return true;
+}
+
+void start_helper(core::interpreter& here) noexcept {
+    core::helper& helper = core::helper_of(*here.view);
+    if (helper.running() || core::interpreters().count() < 2 || here.entry.is_shut()) [[likely]] {
+        return;
+    }
+    core::interpreter* const served = core::interpreters().server_of(*here.view);
+    if (served != nullptr) {
+        helper.start([](void* record) { return enter_and_drain(*static_cast<core::interpreter*>(record)); },
+                     served);
+    }
+}
+
+close_result close_interpreter(const core::interpreter_ref& record) {
+    using phase = core::interpreter::phase;
+    if (record->is_main) {
+        return close_result::main;
+    }
+    if (current_interpreter() == record.get()) {
+        return close_result::current;
+    }
+    phase now = phase::open;
+    if (!record->now.compare_exchange_strong(now, phase::closing)) {
+        return close_result::already;
+    }
+    if (is_running(*record)) {
+        record->now.store(phase::open);
+        return close_result::running;
+    }
+    record->ended_here.store(true);
+    record->side->begin_close();
+    keep_everybody_out(*record);
+    {
+        entered inside(*record);
+        drain(*record);
+        PyErr_Clear();
+        inside.end_interpreter();
+    }
+    settle_gone(record);
+    return close_result::closed;
+}
+
+} // namespace isthmus::py

@@ -1,0 +1,19 @@
+/// How interpreters end: by isthmus, by somebody else, with the process.
+#pragma once
+
+#include "cpython/lifecycle.hpp"
+
+namespace isthmus::py {
+
+/// Registers the current interpreter's exit handler: shuts its gate before CPython tears it down (H6, H7);
+/// main's also closes the interpreters isthmus made and joins all helpers. Throws python_error.
+void register_exit(const core::interpreter_ref& record);
+
+/// The interpreter state no longer exists: settles everything about it. Any GIL but its own.
+void settle_gone(const core::interpreter_ref& record);
+
+/// What helpers do: enter `record`'s interpreter on the calling thread, which has no thread state, and drain
+/// its inbox. False: it can't be entered any more.
+bool enter_and_drain(core::interpreter& record);
+
+} // namespace isthmus::py

@@ -1,0 +1,171 @@
+#include "cpython/lifecycle.hpp"
+
+#include "cpython/bytesio_guard.hpp"
+#include "cpython/current.hpp"
+#include "cpython/exit.hpp"
+#include "cpython/hook.hpp"
+#include "cpython/selftest.hpp"
+#include "cpython/twin.hpp"
+
+#include "core/stats.hpp"
+
+#include <new>
+
+namespace isthmus::py {
+namespace {
+
+constinit std::atomic<const char*> why_copying{""};
+
+constexpr char token_name[] = "isthmus.interpreter";
+
+/// Mark in the interpreter's own dict: tells a record's interpreter from a later one with the same address
+/// and id, which initialising CPython again produces. Borrowed; null without one.
+PyObject* token_of(PyInterpreterState* state) noexcept {
+    PyObject* const dict = PyInterpreterState_GetDict(state);
+    return dict != nullptr ? PyDict_GetItemString(dict, token_name) : nullptr;
+}
+
+void set_token(PyInterpreterState* state, std::uint64_t identity) {
+    PyObject* const dict = PyInterpreterState_GetDict(state);
+    if (dict == nullptr) {
+        fail(PyExc_RuntimeError, "this interpreter has no room for extension data");
+    }
+    const ref value = require(PyLong_FromUnsignedLongLong(identity));
+    require(PyDict_SetItemString(dict, token_name, value.get()));
+}
+
+/// Whether an interpreter that somebody else made has a GIL of its own. Only the standard library's private
+/// module tells.
+bool has_own_gil(PyInterpreterState* state) {
+    const ref module = require(PyImport_ImportModule("_interpreters"));
+    const ref number = require(PyLong_FromLongLong(PyInterpreterState_GetID(state)));
+    const ref config = require(PyObject_CallMethod(module.get(), "get_config", "O", number.get()));
+    const ref gil = require(PyObject_GetAttrString(config.get(), "gil"));
+    return PyUnicode_CompareWithASCIIString(gil.get(), "own") == 0;
+}
+
+void start_runtime() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        if (!core::memory().start(core::options::from_environment())) {
+            why_copying.store(core::memory().space().why());
+        }
+    });
+    if (core::memory().started() && !install_hook()) {
+        throw python_error{};
+    }
+}
+
+/// Drops what an earlier life of CPython left in the registry under the same address and id.
+core::interpreter_ref known(PyInterpreterState* state) {
+    core::interpreter_ref record = core::interpreters().find(state, PyInterpreterState_GetID(state));
+    if (record == nullptr) {
+        return nullptr;
+    }
+    PyObject* const token = token_of(state);
+    if (token != nullptr && PyLong_AsUnsignedLongLong(token) == record->identity) {
+        return record;
+    }
+    PyErr_Clear(); // a token that is no integer: not ours
+    settle_gone(record);
+    return nullptr;
+}
+
+} // namespace
+
+const char* copying_because() noexcept {
+    return why_copying.load();
+}
+
+core::interpreter_ref attach_current(bool created_here) {
+    start_runtime();
+    reap();
+    PyInterpreterState* const state = PyInterpreterState_Get();
+    if (core::interpreter_ref record = known(state); record != nullptr) {
+        return record;
+    }
+    const bool is_main = state == PyInterpreterState_Main();
+    const bool own_gil = created_here || is_main || has_own_gil(state);
+    core::interpreter_ref record =
+        core::interpreters().attach(state, PyInterpreterState_GetID(state), own_gil, is_main, created_here);
+    try {
+        set_token(state, record->identity);
+        record->twins_allowed.store(install_bytesio_guard(&is_foreign_twin));
+        register_exit(record);
+    } catch (...) {
+        core::interpreters().gone(record);
+        throw;
+    }
+    if (core::interpreters().count() > 1) {
+        enable_placement();
+    }
+    return record;
+}
+
+void enable_placement() {
+    if (placement_is_on() || *copying_because() != '\0') {
+        return;
+    }
+    const char* reason = "";
+    if (!switch_placement_on()) {
+        reason = "large objects can't be placed in shared memory here";
+    } else if (const char* broken = run_selftest(); *broken != '\0') {
+        reason = broken;
+    }
+    if (*reason != '\0') {
+        why_copying.store(reason);
+        forbid_twins();
+        require(PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "isthmus copies everything: %s", reason));
+    }
+}
+
+entered::entered(core::interpreter& target)
+    : inside_(PyThreadState_New(static_cast<PyInterpreterState*>(target.state))) {
+    if (inside_ == nullptr) {
+        throw std::bad_alloc{};
+    }
+    outside_ = PyThreadState_Swap(inside_);
+}
+
+entered::~entered() {
+    if (inside_ == nullptr) {
+        PyThreadState_Swap(outside_);
+        return;
+    }
+    PyThreadState_Clear(inside_);
+    PyThreadState_Swap(outside_);
+    PyThreadState_Delete(inside_);
+}
+
+void entered::end_interpreter() noexcept {
+    Py_EndInterpreter(std::exchange(inside_, nullptr));
+}
+
+run_permit::run_permit(core::interpreter_ref record) noexcept : record_(std::move(record)) {
+    record_->runs.fetch_add(1);
+    ok_ = record_->open();
+    if (!ok_) {
+        record_->runs.fetch_sub(1);
+    }
+}
+
+run_permit::~run_permit() {
+    if (ok_) {
+        record_->runs.fetch_sub(1);
+    }
+}
+
+bool is_running(core::interpreter& record) noexcept {
+    return record.runs.load() != 0 || compat::is_running_main(static_cast<PyInterpreterState*>(record.state));
+}
+
+void reap() {
+    for (const core::interpreter_ref& record : core::interpreters().all()) {
+        if (!record->is_main && !record->ended_here.load() &&
+            compat::look_up(record->number) != record->state) {
+            settle_gone(record);
+        }
+    }
+}
+
+} // namespace isthmus::py

@@ -1,0 +1,81 @@
+/// Interpreters come and go: attaching the runtime to one, entering it, closing it, noticing that somebody
+/// else ended it.
+///
+/// The order at a close (hazards H6, H7, H8): refuse new runs, shut the gate, wake the interpreter's own
+/// waits, wait (no GIL held) until nobody is inside, stop its helper, enter it one last time, drain, end it;
+/// once its state no longer exists, settle its memory. Keepers of what is still shared stay in place: user
+/// code runs until the very end, and invariant 2 holds for it.
+#pragma once
+
+#include "cpython/compat.hpp"
+#include "cpython/refs.hpp"
+
+#include "core/registry.hpp"
+
+#include <mutex>
+
+namespace isthmus::py {
+
+/// Attaches the runtime to the current interpreter: record, window, BytesIO guard, exit handler; starts the
+/// runtime if it is the first, switches placement on if it is the second. Idempotent. Throws python_error.
+core::interpreter_ref attach_current(bool created_here = false);
+
+/// Large objects of attached interpreters lie in slots from now on (also for a single interpreter). Runs the
+/// start-up self-test; if that fails, warns once and everything is copied. Throws python_error only for a
+/// warning turned into an error.
+void enable_placement();
+
+/// Starts the helper of `here` if it has none and another interpreter is there to need it. Cheap. Under its
+/// GIL.
+void start_helper(core::interpreter& here) noexcept;
+
+/// Makes the calling thread run in another interpreter until the end of the scope. The caller is attached to
+/// one, and has made sure (gate, or being the only closer) that `target` does not end meanwhile. Throws
+/// std::bad_alloc.
+class entered {
+  public:
+    explicit entered(core::interpreter& target);
+    ~entered();
+    entered(const entered&) = delete;
+    entered& operator=(const entered&) = delete;
+
+    /// The thread state in `target`; ending the interpreter consumes it.
+    [[nodiscard]] PyThreadState* thread() const noexcept { return inside_; }
+    /// Ends `target` with this scope's thread state; the scope then only returns to the caller's interpreter.
+    void end_interpreter() noexcept;
+
+  private:
+    PyThreadState* outside_ = nullptr;
+    PyThreadState* inside_ = nullptr;
+};
+
+/// Ends an interpreter that isthmus or the standard library made. Idempotent. The caller is attached to
+/// another interpreter.
+enum class close_result { closed, already, main, current, running };
+close_result close_interpreter(const core::interpreter_ref& record);
+
+/// A run is under way: the interpreter can't be closed before the scope ends. `ok()` false: it is closing or
+/// gone.
+class run_permit {
+  public:
+    explicit run_permit(core::interpreter_ref record) noexcept;
+    ~run_permit();
+    run_permit(const run_permit&) = delete;
+    run_permit& operator=(const run_permit&) = delete;
+    [[nodiscard]] bool ok() const noexcept { return ok_; }
+
+  private:
+    core::interpreter_ref record_;
+    bool ok_ = false;
+};
+
+/// Whether code runs in its `__main__`, by isthmus or the standard library. Any GIL.
+[[nodiscard]] bool is_running(core::interpreter& record) noexcept;
+
+/// Settles the memory of interpreters that somebody else ended. With any GIL.
+void reap();
+
+/// The reason why everything is copied; empty while twins are made.
+[[nodiscard]] const char* copying_because() noexcept;
+
+} // namespace isthmus::py

@@ -1,0 +1,81 @@
+#include "cpython/waiting.hpp"
+
+#include <array>
+#include <csignal>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace isthmus::py {
+namespace {
+
+// All of this is touched by a signal handler: lock-free atomics and constants only.
+constinit std::atomic<core::waiter*> main_wait{nullptr};
+constinit std::atomic<std::uint32_t> signals_seen{0};
+
+constexpr std::array watched = {SIGINT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2};
+std::array<struct sigaction, watched.size()> chained{};
+
+constexpr core::futex::nanoseconds rearm_after = 100'000'000;
+
+void on_signal(int number, siginfo_t* info, void* context) {
+    signals_seen.fetch_add(1, std::memory_order_seq_cst);
+    if (core::waiter* const wait = main_wait.load(std::memory_order_seq_cst); wait != nullptr) {
+        wait->interrupt();
+    }
+    for (std::size_t i = 0; i < watched.size(); ++i) {
+        if (watched[i] != number) {
+            continue;
+        }
+        if ((chained[i].sa_flags & SA_SIGINFO) != 0) {
+            chained[i].sa_sigaction(number, info, context);
+        } else {
+            chained[i].sa_handler(number);
+        }
+    }
+}
+
+/// Puts our handler in front of whatever handles a watched signal now (signal.signal replaces it each time).
+void arm() noexcept {
+    for (std::size_t i = 0; i < watched.size(); ++i) {
+        struct sigaction now {};
+        if (sigaction(watched[i], nullptr, &now) != 0 || now.sa_handler == SIG_DFL ||
+            now.sa_handler == SIG_IGN ||
+            ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_signal)) {
+            continue;
+        }
+        chained[i] = now;
+        struct sigaction ours = now;
+        ours.sa_sigaction = on_signal;
+        ours.sa_flags |= SA_SIGINFO;
+        sigaction(watched[i], &ours, nullptr);
+    }
+}
+
+bool on_main_thread() noexcept {
+    thread_local const bool main = syscall(SYS_gettid) == getpid();
+    return main;
+}
+
+} // namespace
+
+core::wait_site site_of_this_thread(const core::interpreter& here) noexcept {
+    if (!here.is_main || !on_main_thread()) {
+        return {};
+    }
+    static core::futex::nanoseconds armed = -rearm_after;
+    if (const auto now = core::futex::now(); now - armed >= rearm_after) {
+        armed = now;
+        arm();
+    }
+    return {&main_wait, &signals_seen, signals_seen.load(std::memory_order_seq_cst), true};
+}
+
+void reattach(PyThreadState* saved) {
+    // The main thread is the one that finalises; it may wait in a destructor and go on.
+    while (Py_IsFinalizing() != 0 && !on_main_thread()) {
+        pause();
+    }
+    PyEval_RestoreThread(saved);
+}
+
+} // namespace isthmus::py

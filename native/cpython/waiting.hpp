@@ -1,0 +1,49 @@
+/// Waiting without the GIL, and Ctrl-C while waiting.
+///
+/// Python handles signals on the main OS thread, in the main interpreter. CPython's own C handler only sets a
+/// flag, so a signal that arrives between "no signal pending" and the thread's sleep would be seen only after
+/// the sleep. Hence a handler in front of CPython's, which counts, interrupts the main thread's published
+/// wait, and then calls CPython's.
+#pragma once
+
+#include "cpython/refs.hpp"
+
+#include "core/futex.hpp"
+#include "core/registry.hpp"
+#include "core/waiter.hpp"
+
+namespace isthmus::py {
+
+/// Where the calling thread waits. For the main OS thread in the main interpreter: interruptible by signals.
+[[nodiscard]] core::wait_site site_of_this_thread(const core::interpreter& here) noexcept;
+
+/// Takes the GIL back after `PyEval_SaveThread`. If CPython is finalising, other threads must not (H16): they
+/// are parked for ever, without touching Python again. Not noexcept: CPython 3.13 may unwind the thread from
+/// here.
+void reattach(PyThreadState* saved);
+
+/// Calls `operation(site)` with the GIL released until it ends with anything but `interrupted`; in between,
+/// signal handlers run. Throws python_error if one raised: the operation has then not happened.
+template <typename Operation> core::outcome wait_for(const core::interpreter& here, Operation operation) {
+    for (;;) {
+        core::wait_site site = site_of_this_thread(here);
+        core::outcome how{};
+        bool out_of_memory = false;
+        PyThreadState* const saved = PyEval_SaveThread();
+        try {
+            how = operation(site);
+        } catch (const std::bad_alloc&) {
+            out_of_memory = true;
+        }
+        reattach(saved);
+        if (out_of_memory) {
+            throw std::bad_alloc{};
+        }
+        if (how != core::outcome::interrupted) {
+            return how;
+        }
+        require(PyErr_CheckSignals());
+    }
+}
+
+} // namespace isthmus::py

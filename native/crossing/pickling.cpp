@@ -1,0 +1,93 @@
+#include "crossing/pickling.hpp"
+
+#include "crossing/handles.hpp"
+#include "crossing/writer.hpp"
+
+#include "cpython/compat.hpp"
+#include "cpython/twin.hpp"
+
+#include "core/stats.hpp"
+
+namespace isthmus::crossing {
+namespace {
+
+using py::ref;
+using py::require;
+
+/// The Python half: `isthmus._pickling`.
+ref helper_module() {
+    return require(PyImport_ImportModule("isthmus._pickling"));
+}
+
+bool crosses_out_of_band(PyObject* o) {
+    const auto f = py::compat::form_of(o);
+    if (f != py::compat::form::none) {
+        return py::compat::block_size_of(o, f) >= py::twin_threshold();
+    }
+    return handles().pack(o) != nullptr;
+}
+
+/// `persistent_id` of the pickler: called for every object. `self` is the list that collects what stays out
+/// of band.
+PyObject* persistent_id(PyObject* self, PyObject* o) {
+    return py::guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        if (!crosses_out_of_band(o)) {
+            Py_RETURN_NONE;
+        }
+        // One entry an object: shared references stay shared.
+        for (Py_ssize_t i = PyList_GET_SIZE(self); i-- > 0;) {
+            if (PyList_GET_ITEM(self, i) == o) {
+                return PyLong_FromSsize_t(i);
+            }
+        }
+        require(PyList_Append(self, o));
+        return PyLong_FromSsize_t(PyList_GET_SIZE(self) - 1);
+    });
+}
+
+PyMethodDef persistent_id_method = {"persistent_id", persistent_id, METH_O, nullptr};
+
+void write_all(writer& out, PyObject* list) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+        if (!out.write(PyList_GET_ITEM(list, i))) {
+            py::fail(PyExc_SystemError, "isthmus: an out-of-band value has no native kind");
+        }
+    }
+}
+
+/// Buffers reach the receiver as `bytes`: one copy here, none later.
+void write_buffers(writer& out, PyObject* buffers) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(buffers); ++i) {
+        const ref raw = require(PyObject_CallMethod(PyList_GET_ITEM(buffers, i), "raw", nullptr));
+        const Py_buffer* view = PyMemoryView_GET_BUFFER(raw.get());
+        out.put_number(static_cast<std::uint8_t>(view->readonly != 0 ? 1 : 0));
+        const ref copy = require(PyBytes_FromStringAndSize(static_cast<const char*>(view->buf), view->len));
+        if (static_cast<std::size_t>(view->len) >= py::twin_threshold()) {
+            core::statistics::add(core::counter::payload_bytes_copied, static_cast<std::uint64_t>(view->len));
+        }
+        static_cast<void>(out.write(copy.get()));
+    }
+}
+
+} // namespace
+
+void write_pickle(core::interpreter& from, PyObject* o, core::parcel& into) {
+    const ref persistents = require(PyList_New(0));
+    const ref buffers = require(PyList_New(0));
+    const ref identify = require(PyCFunction_New(&persistent_id_method, persistents.get()));
+    const ref data =
+        require(PyObject_CallMethod(helper_module().get(), "dumps", "OOO", o, identify.get(), buffers.get()));
+    writer out(from, into);
+    out.put(tag::pickle);
+    out.put_number(static_cast<std::uint64_t>(PyList_GET_SIZE(persistents.get())));
+    out.put_number(static_cast<std::uint64_t>(PyList_GET_SIZE(buffers.get())));
+    static_cast<void>(out.write(data.get()));
+    write_all(out, persistents.get());
+    write_buffers(out, buffers.get());
+}
+
+ref unpickle(PyObject* data, PyObject* persistents, PyObject* buffers) {
+    return require(PyObject_CallMethod(helper_module().get(), "loads", "OOO", data, persistents, buffers));
+}
+
+} // namespace isthmus::crossing

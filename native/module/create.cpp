@@ -1,0 +1,148 @@
+/// Making and listing interpreters.
+
+#include "module/arguments.hpp"
+#include "module/interpreters.hpp"
+
+#include "crossing/crossing.hpp"
+
+#include "cpython/lifecycle.hpp"
+#include "cpython/twin.hpp"
+
+namespace isthmus::module {
+namespace {
+
+using py::guarded;
+using py::ref;
+using py::require;
+
+/// Its own GIL and allocator state; threads, but no daemon threads; no fork or exec (they would take the
+/// process with them).
+constexpr PyInterpreterConfig isolated = {0, 0, 0, 1, 0, 1, PyInterpreterConfig_OWN_GIL};
+
+/// H14: where the first import of datetime inside isolated interpreters corrupts the heap, main imports it
+/// first.
+void prepare_main_interpreter() {
+    if (!py::compat::datetime_wants_main_first) {
+        return;
+    }
+    core::interpreter main;
+    main.state = PyInterpreterState_Main();
+    if (main.state == PyInterpreterState_Get()) {
+        py::check(PyImport_ImportModule("datetime"));
+        return;
+    }
+    const py::entered inside(main);
+    const ref imported = ref::steal(PyImport_ImportModule("datetime"));
+    PyErr_Clear(); // then nobody can import it, and nothing is corrupted
+}
+
+/// In the new interpreter: sys.path, and the runtime's record. Null with a Python error set there.
+core::interpreter_ref furnish(core::message path) {
+    core::interpreter_ref record = py::attach_current(true);
+    const ref entries = crossing::decode(*record, std::move(path));
+    const ref list = require(PySequence_List(entries.get()));
+    require(PySys_SetObject("path", list.get()));
+    return record;
+}
+
+/// sys.path of the creator, strings only: other entries are for its own import hooks.
+core::message own_path(state& s) {
+    PyObject* const path = PySys_GetObject("path");
+    const ref kept = require(PyList_New(0));
+    for (Py_ssize_t i = 0; path != nullptr && PyList_Check(path) && i < PyList_GET_SIZE(path); ++i) {
+        if (PyUnicode_CheckExact(PyList_GET_ITEM(path, i))) {
+            require(PyList_Append(kept.get(), PyList_GET_ITEM(path, i)));
+        }
+    }
+    const ref entries = require(PyList_AsTuple(kept.get()));
+    return crossing::encode(*s.here, entries.get());
+}
+
+std::string name_of(PyObject* name) {
+    if (name == nullptr || name == Py_None) {
+        return {};
+    }
+    const char* text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : nullptr;
+    if (text == nullptr) {
+        py::fail(PyExc_TypeError, "an interpreter's name must be str, not %.200s", Py_TYPE(name)->tp_name);
+    }
+    return text;
+}
+
+} // namespace
+
+PyObject* create(PyObject* module, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        state& s = state_of(module);
+        if (count != 0) {
+            py::fail(PyExc_TypeError, "create() takes keyword arguments only");
+        }
+        const auto [name] = parse<1>("create", {"name"}, 0, args, count, keywords);
+        const std::string label = name_of(name);
+        prepare_main_interpreter();
+        core::message path = own_path(s);
+        PyThreadState* const outside = PyThreadState_Swap(nullptr);
+        PyThreadState* inside = nullptr;
+        const PyStatus status = Py_NewInterpreterFromConfig(&inside, &isolated);
+        if (PyStatus_Exception(status) != 0) {
+            PyThreadState_Swap(outside);
+            py::fail(s.interpreter_error, "no interpreter could be created: %s",
+                     status.err_msg != nullptr ? status.err_msg : "unknown reason");
+        }
+        core::interpreter_ref record;
+        try {
+            record = furnish(std::move(path));
+        } catch (const py::python_error&) {
+            PyErr_Print();
+        } catch (const std::bad_alloc&) {
+            record = nullptr;
+        }
+        if (record == nullptr) {
+            Py_EndInterpreter(inside);
+            PyThreadState_Swap(outside);
+            py::reap();
+            py::fail(s.interpreter_error, "the new interpreter could not be attached");
+        }
+        record->name = label;
+        PyThreadState_Clear(inside);
+        PyThreadState_Swap(outside);
+        PyThreadState_Delete(inside);
+        py::drain(*s.here);
+        return make_interpreter(s, record->number).release();
+    });
+}
+
+PyObject* list_all(PyObject* module, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        state& s = state_of(module);
+        const ref source = require(PyImport_ImportModule("_interpreters"));
+        const ref known = require(PyObject_CallMethod(source.get(), "list_all", nullptr));
+        const ref entries =
+            require(PySequence_Fast(known.get(), "_interpreters.list_all() returned no sequence"));
+        const ref result = require(PyList_New(0));
+        for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(entries.get()); ++i) {
+            PyObject* const entry = PySequence_Fast_GET_ITEM(entries.get(), i);
+            // Pairs (id, whence) on all versions known; a bare id would do as well.
+            PyObject* const number = PyTuple_Check(entry) ? PyTuple_GET_ITEM(entry, 0) : entry;
+            const long long value = PyLong_AsLongLong(number);
+            require(value == -1 && PyErr_Occurred() != nullptr ? -1 : 0);
+            const ref one = make_interpreter(s, value);
+            require(PyList_Append(result.get(), one.get()));
+        }
+        return Py_NewRef(result.get());
+    });
+}
+
+PyObject* get_current(PyObject* module, PyObject*) {
+    return guarded<PyObject*>(
+        nullptr, [&] { return make_interpreter(state_of(module), state_of(module).here->number).release(); });
+}
+
+PyObject* get_main(PyObject* module, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&] {
+        return make_interpreter(state_of(module), PyInterpreterState_GetID(PyInterpreterState_Main()))
+            .release();
+    });
+}
+
+} // namespace isthmus::module

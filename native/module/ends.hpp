@@ -1,0 +1,21 @@
+/// `RecvChannel` and `SendChannel`: the two ends of a channel as Python objects, and how they cross.
+#pragma once
+
+#include "module/state.hpp"
+
+#include "core/channel.hpp"
+
+namespace isthmus::module {
+
+/// Makes the two types for one interpreter's module. Throws python_error.
+void add_end_types(PyObject* module);
+
+/// A new end object in the current interpreter. Throws python_error, std::bad_alloc.
+[[nodiscard]] py::ref make_end(state& s, core::end which, std::shared_ptr<core::channel> channel);
+
+/// The travelling form of an end, or null if `o` is none.
+[[nodiscard]] std::unique_ptr<core::attachment> pack_end(state& s, PyObject* o);
+/// Null if `travelling` is no end.
+[[nodiscard]] py::ref unpack_end(state& s, core::attachment& travelling);
+
+} // namespace isthmus::module

@@ -1,0 +1,182 @@
+#include "module/memory_functions.hpp"
+
+#include "module/interpreters.hpp"
+
+#include "crossing/crossing.hpp"
+
+#include "cpython/bytesio_guard.hpp"
+#include "cpython/hook.hpp"
+#include "cpython/lifecycle.hpp"
+#include "cpython/twin.hpp"
+
+#include "core/stats.hpp"
+
+namespace isthmus::module {
+namespace {
+
+using core::counter;
+using core::statistics;
+using py::guarded;
+using py::ref;
+using py::require;
+using py::compat::form;
+
+void set(PyObject* dict, const char* name, PyObject* fresh) {
+    const ref value = require(fresh);
+    require(PyDict_SetItemString(dict, name, value.get()));
+}
+
+void set_count(PyObject* dict, const char* name, std::uint64_t n) {
+    set(dict, name, PyLong_FromUnsignedLongLong(n));
+}
+
+/// The interpreter that owns the slot of `o`; null if it lies in none, or its owner is gone.
+core::interpreter_ref owner_of(core::interpreter& here, PyObject* o) {
+    const core::slot* const s = py::slot_of(here, o);
+    if (s == nullptr || s->owner_window.load() == core::no_window) {
+        return nullptr;
+    }
+    return core::interpreters().find_identity(s->owner.load());
+}
+
+/// An equal object of its own; large ones are placed in a slot by the allocator hook.
+ref copy_of(PyObject* o, form f) {
+    if (f == form::bytes) {
+        return require(PyBytes_FromStringAndSize(PyBytes_AS_STRING(o), PyBytes_GET_SIZE(o)));
+    }
+    return require(PyUnicode_FromKindAndData(PyUnicode_KIND(o), PyUnicode_DATA(o), PyUnicode_GET_LENGTH(o)));
+}
+
+const char* crossing_name(PyObject* o, const core::slot* s) {
+    if (s == nullptr) {
+        return py::compat::form_of(o) != form::none ? "copy" : "value or pickle";
+    }
+    return py::is_foreign_twin(o) ? "twin" : "original";
+}
+
+ref inbox_depths() {
+    ref depths = require(PyDict_New());
+    for (const core::interpreter_ref& record : core::interpreters().all()) {
+        if (record->view != nullptr) {
+            const ref number = require(PyLong_FromLongLong(record->number));
+            const ref depth = require(PyLong_FromSize_t(record->view->box.depth()));
+            require(PyDict_SetItem(depths.get(), number.get(), depth.get()));
+        }
+    }
+    return depths;
+}
+
+} // namespace
+
+PyObject* enable(PyObject*, PyObject*) {
+    return guarded<PyObject*>(nullptr, []() -> PyObject* {
+        py::enable_placement();
+        Py_RETURN_NONE;
+    });
+}
+
+PyObject* share(PyObject* module, PyObject* o) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        state& s = state_of(module);
+        const form f = py::compat::form_of(o);
+        if (f == form::none) {
+            py::fail(s.not_shareable_error, "share() takes bytes or str, not %.200s", Py_TYPE(o)->tp_name);
+        }
+        py::enable_placement();
+        const std::size_t size = py::compat::block_size_of(o, f);
+        if (size < py::twin_threshold() || core::memory().find(o) != nullptr) {
+            return Py_NewRef(o);
+        }
+        ref copied = copy_of(o, f);
+        statistics::add(counter::payload_bytes_copied, size);
+        return copied.release();
+    });
+}
+
+PyObject* owner(PyObject* module, PyObject* o) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        state& s = state_of(module);
+        const core::interpreter_ref found = owner_of(*s.here, o);
+        return found != nullptr ? make_interpreter(s, found->number).release() : Py_NewRef(Py_None);
+    });
+}
+
+PyObject* describe(PyObject* module, PyObject* o) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        state& s = state_of(module);
+        const core::slot* const found = py::slot_of(*s.here, o);
+        const ref result = require(PyDict_New());
+        set(result.get(), "kind", PyUnicode_FromString(crossing_name(o, found)));
+        set(result.get(), "owner", owner(module, o));
+        set(result.get(), "slot",
+            found == nullptr
+                ? Py_NewRef(Py_None)
+                : Py_BuildValue("(nI)", core::memory().index_of(*found), found->generation.load()));
+        set_count(result.get(), "shares", found == nullptr ? 0 : found->shares());
+        set_count(result.get(), "bytes", found == nullptr ? 0 : found->bytes.load());
+        return Py_NewRef(result.get());
+    });
+}
+
+PyObject* same_memory(PyObject* module, PyObject* const* args, Py_ssize_t count) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        if (count != 2) {
+            py::fail(PyExc_TypeError, "same_memory() takes 2 arguments (%zd given)", count);
+        }
+        const state& s = state_of(module);
+        const core::slot* const first = py::slot_of(*s.here, args[0]);
+        const bool same = args[0] == args[1] || (first != nullptr && first == py::slot_of(*s.here, args[1]));
+        return PyBool_FromLong(same ? 1 : 0);
+    });
+}
+
+PyObject* is_shareable(PyObject* module, PyObject* o) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        return PyBool_FromLong(crossing::is_shareable(*state_of(module).here, o) ? 1 : 0);
+    });
+}
+
+PyObject* stats(PyObject* module, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        py::drain(*state_of(module).here);
+        py::reap();
+        const ref result = require(PyDict_New());
+        PyObject* const d = result.get();
+        set_count(d, "payload_bytes_copied", statistics::read(counter::payload_bytes_copied));
+        set_count(d, "fallback_copies", statistics::read(counter::fallback_copies));
+        set_count(d, "twins_live", statistics::gauge(counter::twins_made, counter::twins_dropped));
+        set_count(d, "twins_made", statistics::read(counter::twins_made));
+        set_count(d, "shares_outstanding", statistics::gauge(counter::shares_taken, counter::shares_dropped));
+        set_count(d, "slots_live", statistics::gauge(counter::slots_made, counter::slots_freed));
+        set_count(d, "bytes_resident", statistics::gauge(counter::bytes_touched, counter::bytes_purged));
+        set_count(d, "releases_posted", statistics::read(counter::releases_posted));
+        set_count(d, "releases_run", statistics::read(counter::releases_run));
+        set(d, "inbox_depths", inbox_depths().release());
+        return Py_NewRef(d);
+    });
+}
+
+PyObject* doctor_facts(PyObject* module, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        const core::interpreter& here = *state_of(module).here;
+        const core::memory_system& memory = core::memory();
+        const ref result = require(PyDict_New());
+        PyObject* const d = result.get();
+        const char* reason = py::copying_because();
+        set(d, "arena_ok", PyBool_FromLong(memory.started() ? 1 : 0));
+        set_count(d, "arena_capacity", memory.space().capacity());
+        set_count(d, "windows", memory.space().windows());
+        set(d, "hook_ok", PyBool_FromLong(py::placement_is_on() && py::hook_in_place() ? 1 : 0));
+        set(d, "guard_ok", PyBool_FromLong(here.twins_allowed.load() ? 1 : 0));
+        set_count(d, "threshold", py::twin_threshold());
+        set(d, "placement", PyBool_FromLong(py::placement_is_on() ? 1 : 0));
+        set_count(d, "mapping_cap", memory.chosen().mapping_cap);
+        set_count(d, "mappings", memory.mappings());
+        set_count(d, "resident_budget", memory.chosen().budget);
+        set_count(d, "guarded_bytesio", py::guarded_bytesio_count());
+        set(d, "reason", PyUnicode_FromString(reason));
+        return Py_NewRef(d);
+    });
+}
+
+} // namespace isthmus::module

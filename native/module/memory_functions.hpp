@@ -1,0 +1,17 @@
+/// Module functions about memory: where an object lies, who owns it, what the runtime holds.
+#pragma once
+
+#include <Python.h>
+
+namespace isthmus::module {
+
+PyObject* enable(PyObject* module, PyObject*);
+PyObject* share(PyObject* module, PyObject* o);
+PyObject* owner(PyObject* module, PyObject* o);
+PyObject* describe(PyObject* module, PyObject* o);
+PyObject* same_memory(PyObject* module, PyObject* const* args, Py_ssize_t count);
+PyObject* is_shareable(PyObject* module, PyObject* o);
+PyObject* stats(PyObject* module, PyObject*);
+PyObject* doctor_facts(PyObject* module, PyObject*);
+
+} // namespace isthmus::module

@@ -1,0 +1,222 @@
+/// The extension module `isthmus._isthmus`: one object per interpreter, all over the one runtime of the
+/// process.
+
+#include "module/arguments.hpp"
+#include "module/ends.hpp"
+#include "module/interpreters.hpp"
+#include "module/memory_functions.hpp"
+
+#include "crossing/handles.hpp"
+
+#include "cpython/lifecycle.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#ifndef ISTHMUS_VERSION
+#error "the build gives ISTHMUS_VERSION"
+#endif
+
+namespace isthmus::module {
+namespace {
+
+using py::guarded;
+using py::ref;
+using py::require;
+
+PyObject* create_channel(PyObject* module, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        const auto [capacity] = parse<1>("create_channel", {"capacity"}, 0, args, count, keywords);
+        std::optional<std::size_t> room = 0;
+        if (capacity == Py_None) {
+            room = std::nullopt;
+        } else if (capacity != nullptr) {
+            const Py_ssize_t wanted = PyNumber_AsSsize_t(capacity, PyExc_OverflowError);
+            require(wanted == -1 && PyErr_Occurred() != nullptr ? -1 : 0);
+            if (wanted < 0) {
+                py::fail(PyExc_ValueError, "capacity must be None or at least 0, not %zd", wanted);
+            }
+            room = static_cast<std::size_t>(wanted);
+        }
+        state& s = state_of(module);
+        const std::shared_ptr<core::channel> made = core::channel::create(room);
+        const ref recv = make_end(s, core::end::recv, made);
+        const ref send = make_end(s, core::end::send, made);
+        return PyTuple_Pack(2, recv.get(), send.get());
+    });
+}
+
+void set_global(PyObject*& place, PyObject* errors, const char* name) {
+    place = require(PyObject_GetAttrString(errors, name)).release();
+}
+
+std::unique_ptr<core::attachment> pack_handle(PyObject* o) {
+    // Asked for every object that a pickle contains: heap types with our names only, so that the module is
+    // not looked up each time.
+    if ((Py_TYPE(o)->tp_flags & Py_TPFLAGS_HEAPTYPE) == 0 ||
+        std::strncmp(Py_TYPE(o)->tp_name, "isthmus.", 8) != 0) {
+        return nullptr;
+    }
+    state& s = current_state();
+    std::unique_ptr<core::attachment> packed = pack_end(s, o);
+    return packed != nullptr ? std::move(packed) : pack_interpreter(s, o);
+}
+
+ref unpack_handle(core::attachment& travelling) {
+    state& s = current_state();
+    ref made = unpack_end(s, travelling);
+    return made ? std::move(made) : unpack_interpreter(s, travelling);
+}
+
+int exec_module(PyObject* module) {
+    return guarded(-1, [&] {
+        state& s = *std::construct_at(&state_of(module));
+        crossing::set_handle_codec({pack_handle, unpack_handle});
+        s.here = py::attach_current();
+        const ref errors = require(PyImport_ImportModule("isthmus._errors"));
+        set_global(s.interpreter_error, errors.get(), "InterpreterError");
+        set_global(s.not_found_error, errors.get(), "InterpreterNotFoundError");
+        set_global(s.not_shareable_error, errors.get(), "NotShareableError");
+        const ref weakref = require(PyImport_ImportModule("weakref"));
+        s.interpreters_by_number =
+            require(PyObject_CallMethod(weakref.get(), "WeakValueDictionary", nullptr)).release();
+        add_interpreter_type(module);
+        add_end_types(module);
+        require(PyModule_AddStringConstant(module, "__version__", ISTHMUS_VERSION));
+        return 0;
+    });
+}
+
+int traverse(PyObject* module, visitproc visit, void* arg) {
+    state& s = state_of(module);
+    Py_VISIT(s.interpreter_type);
+    Py_VISIT(s.recv_type);
+    Py_VISIT(s.send_type);
+    Py_VISIT(s.interpreters_by_number);
+    return 0;
+}
+
+int clear(PyObject* module) {
+    state& s = state_of(module);
+    Py_CLEAR(s.interpreters_by_number);
+    Py_CLEAR(s.interpreter_error);
+    Py_CLEAR(s.not_found_error);
+    Py_CLEAR(s.not_shareable_error);
+    Py_CLEAR(s.interpreter_type);
+    Py_CLEAR(s.recv_type);
+    Py_CLEAR(s.send_type);
+    return 0;
+}
+
+void free_module(void* module) {
+    clear(static_cast<PyObject*>(module));
+    std::destroy_at(&state_of(static_cast<PyObject*>(module)).here);
+}
+
+template <typename Function> PyCFunction method(Function* f) noexcept {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+
+PyMethodDef functions[] = {
+    {"create", method(create), METH_FASTCALL | METH_KEYWORDS,
+     "create(*, name=None)\n--\n\nMake a new isolated interpreter with a GIL of its own; its sys.path is a "
+     "copy of the "
+     "creator's."},
+    {"list_all", list_all, METH_NOARGS,
+     "list_all()\n--\n\nAll interpreters of the process, whoever made them."},
+    {"get_current", get_current, METH_NOARGS, "get_current()\n--\n\nThe interpreter this code runs in."},
+    {"get_main", get_main, METH_NOARGS, "get_main()\n--\n\nThe main interpreter."},
+    {"create_channel", method(create_channel), METH_FASTCALL | METH_KEYWORDS,
+     "create_channel(capacity=0)\n--\n\n"
+     "Make a channel and return (RecvChannel, SendChannel). Capacity 0: `send` returns when the object was "
+     "received;\n"
+     "n: n objects are buffered; None: without limit."},
+    {"enable", enable, METH_NOARGS,
+     "enable()\n--\n\nPlace large objects made from now on in shared memory, so that they are sendable as "
+     "they lie.\n\n"
+     "Otherwise this begins with the first create(). RuntimeWarning if it is not possible here; everything "
+     "is copied then."},
+    {"share", share, METH_O,
+     "share(obj, /)\n--\n\nAn equal object that lies in shared memory: one copy now, none when it is sent. "
+     "NotShareableError unless bytes or str."},
+    {"owner", owner, METH_O,
+     "owner(obj, /)\n--\n\nThe interpreter whose memory `obj` lies in; None if in none that is shared."},
+    {"describe", describe, METH_O,
+     "describe(obj, /)\n--\n\nWhere `obj` lies: a dict of kind, owner, slot (index, generation), shares, "
+     "bytes."},
+    {"same_memory", method(same_memory), METH_FASTCALL,
+     "same_memory(a, b, /)\n--\n\nWhether the payloads of `a` and `b` are the same physical memory."},
+    {"is_shareable", is_shareable, METH_O,
+     "is_shareable(obj, /)\n--\n\nWhether `send` would take `obj`, in depth."},
+    {"stats", stats, METH_NOARGS, nullptr},
+    {"doctor_facts", doctor_facts, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(exec_module)},
+                            {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+                            {0, nullptr}};
+
+} // namespace
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                          "isthmus._isthmus",
+                          "The native half of isthmus.",
+                          sizeof(state),
+                          functions,
+                          slots,
+                          traverse,
+                          clear,
+                          free_module};
+
+state& state_of_type(PyTypeObject* type) {
+    auto* const s = static_cast<state*>(PyType_GetModuleState(type));
+    if (s == nullptr) {
+        throw py::python_error{};
+    }
+    return *s;
+}
+
+state& current_state() {
+    const ref module = require(PyImport_ImportModule("isthmus._isthmus"));
+    return state_of(module.get());
+}
+
+void raise_outcome(const state& s, core::outcome how, core::channel_id id) {
+    const auto number = static_cast<unsigned long long>(id);
+    switch (how) {
+    case core::outcome::timed_out:
+        py::fail(PyExc_TimeoutError, "channel %llu: timed out", number);
+    case core::outcome::closed:
+        py::fail(PyExc_EOFError, "channel %llu is closed", number);
+    case core::outcome::released:
+        py::fail(PyExc_ValueError, "channel %llu: this interpreter has closed its end", number);
+    case core::outcome::party_closing:
+        py::fail(s.interpreter_error, "channel %llu: this interpreter is being closed", number);
+    default:
+        py::fail(PyExc_SystemError, "channel %llu: unexpected outcome", number);
+    }
+}
+
+core::futex::deadline deadline_of(PyObject* timeout) {
+    if (timeout == nullptr || timeout == Py_None) {
+        return std::nullopt;
+    }
+    const double seconds = PyFloat_AsDouble(timeout);
+    require(seconds == -1.0 && PyErr_Occurred() != nullptr ? -1 : 0);
+    if (std::isnan(seconds) || seconds < 0) {
+        py::fail(PyExc_ValueError, "timeout must be a non-negative number of seconds");
+    }
+    constexpr double ten_years = 3e8; // nobody waits longer; a sum with the clock can't overflow
+    if (seconds > ten_years) {
+        return std::nullopt;
+    }
+    return core::futex::now() + static_cast<core::futex::nanoseconds>(seconds * 1e9);
+}
+
+} // namespace isthmus::module
+
+PyMODINIT_FUNC PyInit__isthmus();
+PyMODINIT_FUNC PyInit__isthmus() {
+    return PyModuleDef_Init(&isthmus::module::definition);
+}

@@ -1,0 +1,35 @@
+/// The module's state in one interpreter.
+#pragma once
+
+#include "cpython/refs.hpp"
+
+#include "core/channel.hpp"
+#include "core/registry.hpp"
+
+namespace isthmus::module {
+
+struct state {
+    core::interpreter_ref here; ///< the interpreter this module object belongs to
+    PyTypeObject* interpreter_type = nullptr;
+    PyTypeObject* recv_type = nullptr;
+    PyTypeObject* send_type = nullptr;
+    PyObject* interpreter_error = nullptr;
+    PyObject* not_found_error = nullptr;
+    PyObject* not_shareable_error = nullptr;
+    PyObject* interpreters_by_number = nullptr; ///< WeakValueDictionary: one object per interpreter
+};
+
+extern PyModuleDef definition;
+
+[[nodiscard]] inline state& state_of(PyObject* module) noexcept {
+    return *static_cast<state*>(PyModule_GetState(module));
+}
+/// The state of the module that made `type`. Throws python_error.
+[[nodiscard]] state& state_of_type(PyTypeObject* type);
+/// The state of the module in the current interpreter, imported if need be. Throws python_error.
+[[nodiscard]] state& current_state();
+
+/// Raises what an outcome other than ok means, for an operation on channel `id`. Throws python_error.
+[[noreturn]] void raise_outcome(const state& s, core::outcome how, core::channel_id id);
+
+} // namespace isthmus::module

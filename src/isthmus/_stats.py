@@ -1,0 +1,40 @@
+"""A frozen look at what the runtime holds and has done, over all interpreters of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from isthmus import _isthmus
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counters only grow; gauges return to their starting values once users drop what they hold.
+
+    `payload_bytes_copied`: counter, bytes of objects at or above the twin threshold that were copied after all
+    (an object from before `enable()`, a fallback, a writable buffer of a pickle). `fallback_copies`: counter, how often
+    a limit or a failed self-test was the reason. `twins_live`, `shares_outstanding`, `slots_live`: gauges.
+    `bytes_resident`: gauge, bytes of shared memory that may have pages, idle ones within the budget included.
+    `releases_posted`, `releases_run`: counters that balance when nothing is under way. `inbox_depths`: waiting
+    releases by interpreter id.
+    """
+
+    payload_bytes_copied: int
+    fallback_copies: int
+    twins_live: int
+    twins_made: int
+    shares_outstanding: int
+    slots_live: int
+    bytes_resident: int
+    releases_posted: int
+    releases_run: int
+    inbox_depths: Mapping[int, int]
+
+
+def stats() -> Statistics:
+    """Take a snapshot. First runs the releases that wait in this interpreter's inbox."""
+    facts = _isthmus.stats()
+    facts["inbox_depths"] = MappingProxyType(facts["inbox_depths"])
+    return Statistics(**facts)
