@@ -71,17 +71,22 @@ bool arena::reserve_exactly(std::size_t capacity, unsigned windows) noexcept {
     windows_ = windows;
     const bool mapped = map_masters(fd);
     close(fd);
-    // From here on the address range answers contains(), so it is set last and only when all else holds.
     base_ = reinterpret_cast<std::uintptr_t>(master_) + master_count * capacity;
     if (!mapped || !duplicates_hold()) {
-        base_ = 0;
-        munmap(place, total);
-        capacity_ = 0;
-        return fail("mappings of the arena cannot be duplicated on this system");
+        give_back("mappings of the arena cannot be duplicated on this system");
+        return false;
     }
+    // From here on the address range answers contains(), so it is set last and only when all else holds.
     size_ = capacity * windows;
     why_ = "";
     return true;
+}
+
+void arena::give_back(const char* why) noexcept {
+    munmap(master_, capacity_ * (windows_ + master_count));
+    master_ = nullptr;
+    base_ = size_ = capacity_ = 0;
+    why_ = why;
 }
 
 bool arena::map_masters(int fd) const noexcept {

@@ -1,7 +1,7 @@
 /// The arena: the process's shared memory, one sealed memfd, and the windows through which interpreters see
 /// it.
 ///
-/// Address layout, reserved once and never given back:
+/// Address layout, reserved once and, when the memory system has started, never given back:
 ///
 ///     | writable master | read-only master | window 0 | window 1 | ...        each `capacity` bytes
 ///
@@ -35,6 +35,9 @@ class arena {
     /// Reserves addresses and memory; halves `capacity` until the limits (RLIMIT_AS, RLIMIT_FSIZE) allow it.
     /// `false`: no arena, `why()` says the reason; everything is then copied.
     bool reserve(const options& wanted) noexcept;
+
+    /// Undoes reserve(), for a start-up that can't go on; `why` is what why() says from then on.
+    void give_back(const char* why) noexcept;
 
     [[nodiscard]] const char* why() const noexcept { return why_; }
     [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }

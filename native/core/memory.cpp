@@ -57,7 +57,7 @@ void* memory_system::allocate(window& w, std::uint64_t owner, std::size_t size, 
     }
     s->owner.store(owner, std::memory_order_relaxed);
     s->bytes.store(size, std::memory_order_relaxed);
-    s->state = slot::use::live;
+    s->state.store(slot::use::live, std::memory_order_relaxed);
     statistics::add(counter::slots_made);
     touch(w, *s, size, zero);
     return object_in(w.index, *s);
@@ -139,7 +139,15 @@ void memory_system::release(void* address) noexcept {
     if ((s.word.load(std::memory_order_acquire) & (protocol::shares_mask | protocol::queued)) != 0) {
         // Freed although the keeper holds a reference: only an interpreter that tears down its objects
         // regardless of their counts does that. The payload outlives the object (invariant 7).
-        s.owner_window.store(no_window, std::memory_order_release);
+        {
+            // The mapping goes as well: sent the value again, this window sees it like any other, read only.
+            const std::lock_guard guard(lock_);
+            if (slot::clear(s.mapped, index)) {
+                arena_.unmap(index, offset_of(s), s.block_size());
+                mappings_.fetch_sub(1, std::memory_order_relaxed);
+            }
+            s.owner_window.store(no_window, std::memory_order_release);
+        }
         if (protocol::make_orphan(s)) {
             give_back_orphan(s);
         }

@@ -67,7 +67,10 @@ class memory_system {
         }
         const std::size_t offset = arena_.offset_of(address);
         slot& s = table_[offset >> unit_shift];
-        return (offset & (unit_size - 1)) == object_offset && s.state == slot::use::live ? &s : nullptr;
+        return (offset & (unit_size - 1)) == object_offset &&
+                       s.state.load(std::memory_order_relaxed) == slot::use::live
+                   ? &s
+                   : nullptr;
     }
     [[nodiscard]] std::size_t index_of(const slot& s) const noexcept {
         return static_cast<std::size_t>(&s - table_);

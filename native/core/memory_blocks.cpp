@@ -17,15 +17,22 @@ bool memory_system::start(const options& chosen) noexcept {
         return true;
     }
     options_ = chosen;
-    if (!arena_.reserve(chosen)) {
-        return false;
-    }
-    // One entry a unit; pages of the table exist only where blocks begin.
-    const std::size_t units = arena_.capacity() >> unit_shift;
-    void* place = mmap(nullptr, units * sizeof(slot), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (place == MAP_FAILED) {
-        return false;
+    options wanted = chosen;
+    void* place = MAP_FAILED;
+    std::size_t units = 0;
+    while (place == MAP_FAILED) {
+        if (!arena_.reserve(wanted)) {
+            return false;
+        }
+        // One entry a unit; pages of the table exist only where blocks begin.
+        units = arena_.capacity() >> unit_shift;
+        place = mmap(nullptr, units * sizeof(slot), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (place == MAP_FAILED) {
+            // RLIMIT_DATA counts the table, though not the arena: a smaller arena needs a smaller one.
+            wanted.capacity = arena_.capacity() / 2;
+            arena_.give_back("no memory for the slot table (RLIMIT_DATA or RLIMIT_AS?)");
+        }
     }
     // All-zero bytes are the valid, empty state of a slot (see the static_assert in slot.hpp's test).
     table_ = static_cast<slot*>(place);
@@ -41,7 +48,7 @@ bool memory_system::start(const options& chosen) noexcept {
 }
 
 void memory_system::push_spare(slot& s) noexcept {
-    s.state = slot::use::spare;
+    s.state.store(slot::use::spare, std::memory_order_relaxed);
     s.list_prev = nullptr;
     s.list_next = spare_[s.order];
     if (s.list_next != nullptr) {
@@ -56,7 +63,7 @@ void memory_system::remove_spare(slot& s) noexcept {
         s.list_next->list_prev = s.list_prev;
     }
     s.list_next = s.list_prev = nullptr;
-    s.state = slot::use::none;
+    s.state.store(slot::use::none, std::memory_order_relaxed);
 }
 
 /// A block of exactly this order, split off the smallest spare one that holds it; null if there is none.
@@ -84,10 +91,10 @@ slot* memory_system::carve(unsigned order) noexcept {
 void memory_system::merge(slot& s) noexcept {
     std::size_t index = index_of(s);
     unsigned order = s.order;
-    s.state = slot::use::none;
+    s.state.store(slot::use::none, std::memory_order_relaxed);
     while (order < top_order_) {
         slot& buddy = table_[index ^ (std::size_t{1} << order)];
-        if (buddy.state != slot::use::spare || buddy.order != order) {
+        if (buddy.state.load(std::memory_order_relaxed) != slot::use::spare || buddy.order != order) {
             break;
         }
         remove_spare(buddy);
@@ -100,7 +107,7 @@ void memory_system::merge(slot& s) noexcept {
 
 void memory_system::make_idle(window& w, slot& s) noexcept {
     s.generation.fetch_add(1, std::memory_order_release);
-    s.state = slot::use::idle;
+    s.state.store(slot::use::idle, std::memory_order_relaxed);
     s.word.store(0, std::memory_order_relaxed);
     s.stamp = ++w.frees;
     s.list_prev = nullptr;

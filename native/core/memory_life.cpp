@@ -101,7 +101,7 @@ void memory_system::owner_gone(window& w) noexcept {
 
 /// A block of the owner that is gone: freed, or an orphan until its last share.
 void memory_system::disown(window& w, slot& s) noexcept {
-    if (s.state == slot::use::idle) {
+    if (s.state.load(std::memory_order_relaxed) == slot::use::idle) {
         idle_bytes_.fetch_sub(s.touched, std::memory_order_relaxed);
         dissolve(s);
         return;
@@ -169,7 +169,7 @@ void memory_system::after_fork_in_child() noexcept {
         const auto copy_live = [](const std::byte* from, std::byte* to, void* self) {
             const auto* memory = static_cast<memory_system*>(self);
             for (slot* s = memory->all_; s != nullptr; s = s->all_next) {
-                if (s->state == slot::use::live) {
+                if (s->state.load(std::memory_order_relaxed) == slot::use::live) {
                     std::memcpy(to + memory->offset_of(*s), from + memory->offset_of(*s), s->touched);
                 }
             }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <pthread.h>
 
 namespace isthmus::core {
 
@@ -14,9 +15,28 @@ registry& interpreters() noexcept {
     return *instance;
 }
 
+namespace {
+
+std::array<helper, max_windows>& helpers() noexcept {
+    static std::array<helper, max_windows> all;
+    return all;
+}
+
+} // namespace
+
 helper& helper_of(const window& w) noexcept {
-    static std::array<helper, max_windows> helpers;
-    return helpers[w.index];
+    return helpers()[w.index];
+}
+
+void registry::prepare_for_fork() {
+    pthread_atfork([] { interpreters().lock_.lock(); }, [] { interpreters().lock_.unlock(); },
+                   [] {
+                       // Only the forking thread exists in the child.
+                       for (helper& each : helpers()) {
+                           each.forget();
+                       }
+                       interpreters().lock_.unlock();
+                   });
 }
 
 interpreter_ref registry::attach(void* state, std::int64_t number, bool own_gil, bool is_main,

@@ -29,7 +29,7 @@ struct interpreter {
 
     std::uint64_t identity = 0; ///< ours, never reused
     std::int64_t number = 0;    ///< CPython's id; starts again at 0 when CPython is initialised again
-    std::string name;              ///< for people; written before anybody else knows the record
+    std::string name;           ///< for people; written before anybody else knows the record
     void* state = nullptr;      ///< PyInterpreterState; never read once `gone`
     bool is_main = false;
     bool created_here = false; ///< isthmus made it, so isthmus ends it
@@ -53,8 +53,10 @@ using interpreter_ref = std::shared_ptr<interpreter>;
 
 class registry {
   public:
-    /// A new record for `state`; it gets `shared_view` or, if that is null and `wants_view`, a window of its
-    /// own. May throw.
+    /// Registers what keeps the registry usable in a forked child. Once, at the runtime's start.
+    static void prepare_for_fork();
+
+    /// A new record for `state`, with a window of its own, or main's if it runs under main's GIL. May throw.
     interpreter_ref attach(void* state, std::int64_t number, bool own_gil, bool is_main, bool created_here);
 
     /// The record of the interpreter at `state` that has CPython's id `number`; null if none is attached.

@@ -52,8 +52,10 @@ struct alignas(64) slot : inbox_node {
 
     std::atomic<std::uint64_t> word{0}; ///< [A] the protocol word above
     std::atomic<std::uint32_t> generation{
-        0};                 ///< [A] changes when the slot is freed; identity is index + generation
-    use state = use::none;  ///< [M] spare: free address space; [G] live: an object; idle: kept warm for reuse
+        0}; ///< [A] changes when the slot is freed; identity is index + generation
+    /// [M] spare: free address space; [G] live: an object; idle: kept warm for reuse. Atomic, since a buddy
+    /// that is being freed asks under M whether this block is spare.
+    std::atomic<use> state{use::none};
     std::uint8_t order = 0; ///< [M] block size is unit_size << order
     std::atomic<std::uint16_t> owner_window{
         0};                              ///< [A] whose block this is; `no_window` once the owner is gone

@@ -9,6 +9,7 @@
 
 #include "core/stats.hpp"
 
+#include <climits>
 #include <new>
 
 namespace isthmus::py {
@@ -47,6 +48,7 @@ bool has_own_gil(PyInterpreterState* state) {
 void start_runtime() {
     static std::once_flag once;
     std::call_once(once, [] {
+        core::registry::prepare_for_fork();
         if (!core::memory().start(core::options::from_environment())) {
             why_copying.store(core::memory().space().why());
         }
@@ -102,7 +104,7 @@ core::interpreter_ref attach_current(bool created_here) {
     return record;
 }
 
-void enable_placement() {
+void enable_placement() noexcept {
     if (placement_is_on() || *copying_because() != '\0') {
         return;
     }
@@ -115,6 +117,13 @@ void enable_placement() {
     if (*reason != '\0') {
         why_copying.store(reason);
         forbid_twins();
+    }
+}
+
+void warn_if_copying() {
+    static std::atomic<bool> warned{false};
+    const char* const reason = copying_because();
+    if (*reason != '\0' && !warned.exchange(true)) {
         require(PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "isthmus copies everything: %s", reason));
     }
 }
@@ -141,17 +150,28 @@ void entered::end_interpreter() noexcept {
     Py_EndInterpreter(std::exchange(inside_, nullptr));
 }
 
+namespace {
+
+/// Sequentially consistent both: who waits for the runs to end began the close before it read their number.
+void end_run(core::interpreter& record) noexcept {
+    if (record.runs.fetch_sub(1) == 1 && record.side->closing()) {
+        core::futex::wake(&record.runs, INT_MAX);
+    }
+}
+
+} // namespace
+
 run_permit::run_permit(core::interpreter_ref record) noexcept : record_(std::move(record)) {
     record_->runs.fetch_add(1);
     ok_ = record_->open();
     if (!ok_) {
-        record_->runs.fetch_sub(1);
+        end_run(*record_);
     }
 }
 
 run_permit::~run_permit() {
     if (ok_) {
-        record_->runs.fetch_sub(1);
+        end_run(*record_);
     }
 }
 

@@ -21,9 +21,12 @@ namespace isthmus::py {
 core::interpreter_ref attach_current(bool created_here = false);
 
 /// Large objects of attached interpreters lie in slots from now on (also for a single interpreter). Runs the
-/// start-up self-test; if that fails, warns once and everything is copied. Throws python_error only for a
-/// warning turned into an error.
-void enable_placement();
+/// start-up self-test; if that fails, `copying_because` says why and everything is copied.
+void enable_placement() noexcept;
+/// Once per process, if everything is copied: a RuntimeWarning in the current interpreter. Called by what
+/// users call, not by attaching: that may happen in an interpreter whose warnings nobody sees or filters.
+/// Throws python_error for a warning that was turned into an error.
+void warn_if_copying();
 
 /// Starts the helper of `here` if it has none and another interpreter is there to need it. Cheap. Under its
 /// GIL.

@@ -62,11 +62,15 @@ std::string name_of(PyObject* name) {
     if (name == nullptr || name == Py_None) {
         return {};
     }
-    const char* text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : nullptr;
-    if (text == nullptr) {
+    if (!PyUnicode_Check(name)) {
         py::fail(PyExc_TypeError, "an interpreter's name must be str, not %.200s", Py_TYPE(name)->tp_name);
     }
-    return text;
+    Py_ssize_t size = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(name, &size);
+    if (text == nullptr) {
+        throw py::python_error{};
+    }
+    return {text, static_cast<std::size_t>(size)};
 }
 
 } // namespace
@@ -108,7 +112,9 @@ PyObject* create(PyObject* module, PyObject* const* args, Py_ssize_t count, PyOb
         PyThreadState_Swap(outside);
         PyThreadState_Delete(inside);
         py::drain(*s.here);
-        return make_interpreter(s, record->number).release();
+        ref made = make_interpreter(s, record->number);
+        py::warn_if_copying(); // as an error it takes the new interpreter's only reference along
+        return made.release();
     });
 }
 

@@ -62,14 +62,18 @@ void end_dealloc(PyObject* o) {
 PyObject* end_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         static const char* names[] = {"id", nullptr};
-        unsigned long long id = 0;
-        if (PyArg_ParseTupleAndKeywords(args, kwargs, "K", const_cast<char**>(names), &id) == 0) {
+        PyObject* given = nullptr;
+        if (PyArg_ParseTupleAndKeywords(args, kwargs, "O", const_cast<char**>(names), &given) == 0) {
             throw py::python_error{};
         }
         state& s = state_of_type(type);
-        std::shared_ptr<channel> of = channel::find(id);
+        const ref number = py::require(PyNumber_Index(given));
+        int overflow = 0;
+        const long long id = PyLong_AsLongLongAndOverflow(number.get(), &overflow);
+        std::shared_ptr<channel> of =
+            overflow == 0 && id > 0 ? channel::find(static_cast<core::channel_id>(id)) : nullptr;
         if (of == nullptr) {
-            py::fail(PyExc_ValueError, "there is no channel with id %llu", id);
+            py::fail(PyExc_ValueError, "there is no channel with id %R", number.get());
         }
         return make_end(s, type == s.recv_type ? end::recv : end::send, std::move(of)).release();
     });

@@ -186,7 +186,8 @@ PyObject* interpreter_id(PyObject* o, void*) {
 PyObject* interpreter_name(PyObject* o, void*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         const std::string& name = record_of(self_of(o))->name;
-        return name.empty() ? Py_NewRef(Py_None) : PyUnicode_FromString(name.c_str());
+        return name.empty() ? Py_NewRef(Py_None)
+                            : PyUnicode_FromStringAndSize(name.data(), static_cast<Py_ssize_t>(name.size()));
     });
 }
 

@@ -71,6 +71,7 @@ ref inbox_depths() {
 PyObject* enable(PyObject*, PyObject*) {
     return guarded<PyObject*>(nullptr, []() -> PyObject* {
         py::enable_placement();
+        py::warn_if_copying();
         Py_RETURN_NONE;
     });
 }
@@ -83,6 +84,7 @@ PyObject* share(PyObject* module, PyObject* o) {
             py::fail(s.not_shareable_error, "share() takes bytes or str, not %.200s", Py_TYPE(o)->tp_name);
         }
         py::enable_placement();
+        py::warn_if_copying();
         const std::size_t size = py::compat::block_size_of(o, f);
         if (size < py::twin_threshold() || core::memory().find(o) != nullptr) {
             return Py_NewRef(o);

@@ -21,16 +21,25 @@ struct named_message {
     message value;
 };
 
+/// UTF-8, null characters included.
+std::string text_of(PyObject* o) {
+    Py_ssize_t size = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(o, &size);
+    if (text == nullptr) {
+        throw py::python_error{};
+    }
+    return {text, static_cast<std::size_t>(size)};
+}
+
 std::vector<named_message> encode_names(core::interpreter& from, PyObject* names) {
     std::vector<named_message> encoded;
     PyObject* key = nullptr;
     PyObject* value = nullptr;
     for (Py_ssize_t at = 0; names != nullptr && PyDict_Next(names, &at, &key, &value) != 0;) {
-        const char* text = PyUnicode_Check(key) ? PyUnicode_AsUTF8(key) : nullptr;
-        if (text == nullptr) {
+        if (!PyUnicode_Check(key)) {
             py::fail(PyExc_TypeError, "names in __main__ must be str, not %R", key);
         }
-        std::string name = text;
+        std::string name = text_of(key);
         const ref held = ref::share(value);
         encoded.push_back({std::move(name), crossing::encode(from, held.get())});
     }
@@ -97,12 +106,16 @@ void set_names_and_run(core::interpreter& target, std::vector<named_message>& na
     PyObject* const main = PyModule_GetDict(module.get());
     for (named_message& each : names) {
         const ref value = crossing::decode(target, std::move(each.value));
-        require(PyDict_SetItemString(main, each.name.c_str(), value.get()));
+        const ref name =
+            require(PyUnicode_FromStringAndSize(each.name.data(), static_cast<Py_ssize_t>(each.name.size())));
+        require(PyDict_SetItem(main, name.get(), value.get()));
     }
     if (source == nullptr) {
         return;
     }
-    const ref code = require(Py_CompileString(source->c_str(), "<string>", Py_file_input));
+    // Text that was decoded already: an encoding declared in its first lines says nothing about it.
+    PyCompilerFlags flags = {PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE, PY_MINOR_VERSION};
+    const ref code = require(Py_CompileStringFlags(source->c_str(), "<string>", Py_file_input, &flags));
     py::check(PyEval_EvalCode(code.get(), main, main));
 }
 
@@ -147,11 +160,10 @@ void run_job(state& s, const core::interpreter_ref& target, const job& work) {
     std::vector<named_message> names = encode_names(*s.here, work.names);
     std::optional<std::string> source;
     if (work.source != nullptr) {
-        const char* text = PyUnicode_AsUTF8(work.source);
-        if (text == nullptr) {
-            throw py::python_error{};
+        source = text_of(work.source);
+        if (source->find('\0') != std::string::npos) {
+            py::fail(PyExc_ValueError, "source text must not contain null characters");
         }
-        source = text;
     }
     if (target == s.here) {
         py::fail(s.interpreter_error, "interpreter %lld is the current one and runs already", number);

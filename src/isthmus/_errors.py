@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import SimpleNamespace
+
+TYPE_CHECKING = False  # as typing's; importing that costs every new interpreter milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class InterpreterError(RuntimeError):
@@ -24,17 +27,23 @@ class NotShareableError(TypeError, ValueError):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class ExceptionInfo:
+class ExceptionInfo(SimpleNamespace):
     """What is known here of an exception in another interpreter.
 
-    `type` has the class's `__name__`, `__qualname__` and `__module__`; `formatted` is one line, `errdisplay` the whole traceback as the other interpreter would have printed it.
+    `type` has the class's `__name__`, `__qualname__` and `__module__`; `formatted` is one line, `errdisplay` the whole
+    traceback as the other interpreter would have printed it.
     """
 
     type: SimpleNamespace
     msg: str
     formatted: str
     errdisplay: str
+
+    def __init__(self, type: SimpleNamespace, msg: str, formatted: str, errdisplay: str) -> None:
+        super().__init__(type=type, msg=msg, formatted=formatted, errdisplay=errdisplay)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ExceptionInfo, (self.type, self.msg, self.formatted, self.errdisplay)
 
 
 class ExecutionFailed(InterpreterError):

@@ -13,9 +13,12 @@ from types import SimpleNamespace
 
 from isthmus._errors import ExceptionInfo, ExecutionFailed
 
-type Captured = tuple[str, str, str, str, str, str, bytes | None, Captured | None]
+# name, qualname, module, text, one line, traceback; what it needs to arrive as itself, if it may; its cause
+type Captured = tuple[str, str, str, str, str, str, Carried | None, Captured | None]
+# pickle, if one can be made; first argument, members of a group and notes, should that not load
+type Carried = tuple[bytes | None, str, tuple[Captured, ...], tuple[str, ...]]
 
-_MAX_CAUSES = 16  # a chain of causes may be circular
+_MAX_CAUSES = 16  # a chain of causes may be circular; groups in groups are followed as far
 
 
 def _text(exc: BaseException) -> str:
@@ -31,13 +34,19 @@ def _arrives_as_itself(exc: BaseException) -> bool:
     return known and (issubclass(kind, Exception) or kind is KeyboardInterrupt)
 
 
-def _pickled(exc: BaseException) -> bytes | None:
+def _carried(exc: BaseException, depth: int) -> Carried | None:
     if not _arrives_as_itself(exc):
         return None
     try:
-        return pickle.dumps(exc, 5)
+        pickled = pickle.dumps(exc, 5)
     except Exception:
-        return None
+        pickled = None
+    notes = getattr(exc, "__notes__", None)
+    kept = tuple(note for note in notes if type(note) is str) if isinstance(notes, list) else ()
+    if not isinstance(exc, ExceptionGroup):
+        return pickled, _text(exc), (), kept
+    members = tuple(capture(each, depth + 1) for each in exc.exceptions) if depth < _MAX_CAUSES else ()
+    return pickled, exc.message, members, kept
 
 
 def capture(exc: BaseException, depth: int = 0) -> Captured:
@@ -55,7 +64,7 @@ def capture(exc: BaseException, depth: int = 0) -> Captured:
         _text(exc),
         "".join(traceback.format_exception_only(exc)).strip() if display else kind.__name__,
         display.rstrip("\n"),
-        _pickled(exc),
+        _carried(exc, depth),
         capture(cause, depth + 1) if cause is not None else None,
     )
 
@@ -69,21 +78,35 @@ def _failure(captured: Captured) -> ExecutionFailed:
     return failed
 
 
-def _instance(captured: Captured) -> BaseException | None:
-    name, _, _, msg, _, _, pickled, _ = captured
-    kind = getattr(builtins, name, None)
-    if pickled is None and (captured[2] != "builtins" or name == "SystemExit"):
-        return None
+def _made_anew(kind: type[BaseException], carried: Carried) -> BaseException | None:
+    """Build an exception whose arguments can't cross: its text stands for them."""
+    _, text, members, notes = carried
+    exc: BaseException
     try:
-        if pickled is not None:
-            exc = pickle.loads(pickled)
-            if type(exc) is kind:
-                return exc  # type: ignore[no-any-return]
-        if isinstance(kind, type) and (issubclass(kind, Exception) or kind is KeyboardInterrupt):
-            return kind(msg)
+        exc = kind(text, [_rebuilt(each) for each in members]) if members else kind(text)
     except Exception:
+        try:
+            exc = kind.__new__(kind, text)  # UnicodeDecodeError and the like want more than a text
+        except Exception:
+            return None
+    for note in notes:
+        exc.add_note(note)
+    return exc
+
+
+def _instance(captured: Captured) -> BaseException | None:
+    carried = captured[6]
+    if carried is None:
         return None
-    return None
+    kind: type[BaseException] = getattr(builtins, captured[0])
+    if carried[0] is not None:
+        try:
+            exc = pickle.loads(carried[0])
+        except Exception:  # an argument's class that this interpreter does not know, for one
+            exc = None
+        if type(exc) is kind:
+            return exc
+    return _made_anew(kind, carried)
 
 
 def _rebuilt(captured: Captured) -> BaseException:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from isthmus import _isthmus
 
+TYPE_CHECKING = False  # as typing's; importing that costs every new interpreter milliseconds
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Never
 
-@dataclass(frozen=True, slots=True)
+
 class Statistics:
     """Counters only grow; gauges return to their starting values once users drop what they hold.
 
@@ -31,6 +33,32 @@ class Statistics:
     releases_posted: int
     releases_run: int
     inbox_depths: Mapping[int, int]
+
+    __slots__ = (
+        "bytes_resident",
+        "fallback_copies",
+        "inbox_depths",
+        "payload_bytes_copied",
+        "releases_posted",
+        "releases_run",
+        "shares_outstanding",
+        "slots_live",
+        "twins_live",
+        "twins_made",
+    )
+
+    def __init__(self, **facts: Any) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, facts[name])
+
+    def __setattr__(self, name: str, value: object) -> Never:
+        raise AttributeError(f"a snapshot is frozen: {name!r} can't be set")
+
+    def __delattr__(self, name: str) -> Never:
+        raise AttributeError(f"a snapshot is frozen: {name!r} can't be deleted")
+
+    def __repr__(self) -> str:
+        return f"Statistics({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
 
 def stats() -> Statistics:

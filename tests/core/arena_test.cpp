@@ -232,27 +232,34 @@ void expect_usable_or_absent(memory_system& system, bool started) {
     }
 }
 
+/// The child's status under this limit: 0 without an arena, 2 with one.
+int start_with_room_for(std::size_t extra) {
+    const int status = in_child([extra] {
+        // Made first: what is tested is the arena, not the room for the object itself.
+        const auto system = std::make_unique<memory_system>();
+        limit_to(RLIMIT_AS, status_bytes("VmSize") + extra);
+        const bool started = system->start(wanted);
+        limit_to(RLIMIT_AS, RLIM_INFINITY);
+        expect_usable_or_absent(*system, started);
+        if (started && !testing::Test::HasFailure()) {
+            _exit(2);
+        }
+    });
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -status;
+}
+
 TEST(memory_limits, every_address_space_limit_ends_in_an_arena_or_a_reason) {
-    bool both[2] = {};
-    // From too little for anything to enough for all, the slot table between the two included.
-    constexpr std::size_t least = 6 * 16 * mebibyte;
-    for (std::size_t extra = least / 2; extra <= 8 * least; extra += extra < 2 * least ? 256 * 1024 : least) {
-        const int status = in_child([extra] {
-            // Made first: what is tested is the arena, not the room for the object itself.
-            const auto system = std::make_unique<memory_system>();
-            limit_to(RLIMIT_AS, status_bytes("VmSize") + extra);
-            const bool started = system->start(wanted);
-            limit_to(RLIMIT_AS, RLIM_INFINITY);
-            expect_usable_or_absent(*system, started);
-            if (started && !testing::Test::HasFailure()) {
-                _exit(2);
-            }
-        });
-        ASSERT_TRUE(status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 2))
-            << extra << " bytes: " << status;
-        both[status == 0 ? 0 : 1] = true;
+    EXPECT_EQ(start_with_room_for(mebibyte), 0);
+    for (std::size_t capacity = 16 * mebibyte; capacity <= wanted.capacity; capacity *= 2) {
+        const std::size_t windows = (wanted.windows + 2) * capacity;
+        // Room for the windows, then for the windows and a part of the slot table.
+        for (std::size_t more = 0; more < mebibyte / 2; more += 64 * 1024) {
+            const int status = start_with_room_for(windows + more - 32 * 1024);
+            ASSERT_TRUE(status == 0 || status == 2) << capacity << " + " << more << " bytes: " << status;
+            EXPECT_TRUE(status == 2 || capacity == 16 * mebibyte) << "half of it would have fitted";
+        }
     }
-    EXPECT_TRUE(both[0] && both[1]);
+    EXPECT_EQ(start_with_room_for(16 * wanted.capacity), 2);
 }
 
 TEST(memory_limits, a_data_limit_shrinks_the_arena_with_its_table) {

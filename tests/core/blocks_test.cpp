@@ -147,7 +147,8 @@ TEST_F(blocks, room_to_grow_is_given_up_before_the_allocation_is) {
     actor owner;
     const std::size_t half = memory().space().capacity() / 2 - object_offset;
     void* const large = memory().allocate(owner.view(), 1, half, half, true);
-    void* const other = memory().allocate(owner.view(), 1, half / 2, half / 2, true);
+    const std::size_t quarter = memory().space().capacity() / 4 - object_offset;
+    void* const other = memory().allocate(owner.view(), 1, quarter, quarter, true);
     ASSERT_TRUE(large != nullptr && other != nullptr);
     void* const modest = memory().allocate(owner.view(), 1, 100'000, half, false);
     ASSERT_NE(modest, nullptr);
@@ -263,8 +264,7 @@ TEST_F(blocks, purged_addresses_read_as_zero_when_used_again) {
 TEST_F(blocks, resize_grows_and_shrinks_in_place_and_keeps_the_content) {
     actor owner;
     constexpr std::size_t expected = 2 * mebibyte;
-    auto* const object =
-        static_cast<std::byte*>(memory().allocate(owner.view(), 1, 70'000, expected, false));
+    auto* const object = static_cast<std::byte*>(memory().allocate(owner.view(), 1, 70'000, expected, false));
     ASSERT_NE(object, nullptr);
     slot& s = *memory().find(object);
     EXPECT_GE(s.room(), expected);

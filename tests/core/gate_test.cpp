@@ -44,50 +44,43 @@ TEST(gate, the_closer_waits_for_who_is_inside) {
     }
 }
 
-TEST(gate, nobody_is_inside_once_the_wait_is_over) {
-    constexpr int rounds = 300;
-    gate g;
-    std::atomic<int> inside{0};
-    std::atomic<bool> stop{false};
+/// One interpreter's life: what an entry may use, and its closer then destroys.
+struct life {
+    gate entry;
+    int interpreter = 0; ///< -1: gone. Not atomic on purpose, the gate is what guards it
     std::atomic<std::uint64_t> entries{0};
-    // What an entry may use and the closer then destroys.
-    int interpreter = 0;
+};
+
+TEST(gate, nobody_is_inside_once_the_wait_is_over) {
+    std::vector<life> lives(150);
+    std::atomic<std::size_t> current{0};
     std::vector<std::thread> threads;
     for (int t = 0; t < 3; ++t) {
         threads.emplace_back([&] {
-            while (!stop.load(std::memory_order_relaxed)) {
-                if (!g.enter()) {
+            for (std::size_t now = 0; now < lives.size(); now = current.load(std::memory_order_acquire)) {
+                life& l = lives[now];
+                if (!l.entry.enter()) {
                     std::this_thread::yield();
                     continue;
                 }
-                ++inside;
-                EXPECT_GE(interpreter, 0) << "entered while it was closed";
-                ++entries;
-                --inside;
-                g.leave();
+                EXPECT_EQ(l.interpreter, 0) << "inside although it is gone";
+                l.entries.fetch_add(1, std::memory_order_relaxed);
+                EXPECT_EQ(l.interpreter, 0);
+                l.entry.leave();
             }
         });
     }
-    for (int round = 0; round < rounds; ++round) {
-        const std::uint64_t before = entries.load();
-        while (entries.load() == before) {
+    for (life& l : lives) {
+        while (l.entries.load(std::memory_order_relaxed) == 0) {
             std::this_thread::yield();
         }
-        g.shut();
-        g.wait_until_empty();
-        interpreter = -1;
-        EXPECT_EQ(inside.load(), 0);
-        const std::uint64_t shut = entries.load();
-        std::this_thread::yield();
-        EXPECT_EQ(entries.load(), shut);
-        interpreter = round;
-        // An entry that is refused counts itself for a moment; reopen() wants the gate empty.
-        stop.store(round == rounds - 1);
-        if (stop.load()) {
-            break;
-        }
-        g.wait_until_empty();
-        g.reopen();
+        l.entry.shut();
+        l.entry.wait_until_empty();
+        l.interpreter = -1;
+        const std::uint64_t entries = l.entries.load();
+        EXPECT_FALSE(l.entry.enter());
+        current.fetch_add(1, std::memory_order_release);
+        EXPECT_EQ(l.entries.load(), entries);
     }
     for (std::thread& t : threads) {
         t.join();

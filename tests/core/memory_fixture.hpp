@@ -27,8 +27,11 @@ namespace isthmus::core::test {
 inline constexpr std::size_t mebibyte = std::size_t{1} << 20;
 
 /// Small enough for every sanitizer, and so that each limit can be reached in milliseconds.
-inline constexpr options small_sizes{
-    .capacity = 64 * mebibyte, .windows = 8, .budget = 4 * mebibyte, .mapping_cap = 700, .threshold = 64 * 1024};
+inline constexpr options small_sizes{.capacity = 64 * mebibyte,
+                                     .windows = 8,
+                                     .budget = 4 * mebibyte,
+                                     .mapping_cap = 700,
+                                     .threshold = 64 * 1024};
 
 inline memory_system& started_memory() {
     EXPECT_TRUE(memory().start(small_sizes)) << memory().space().why();
@@ -233,8 +236,11 @@ class memory_test : public testing::Test {
     using differences = std::array<std::uint64_t, 5>;
     /// Unsigned on purpose: a difference below zero is as wrong as one above.
     static differences balance() {
-        const auto of = [](counter up, counter down) { return statistics::read(up) - statistics::read(down); };
-        return {of(counter::slots_made, counter::slots_freed), of(counter::twins_made, counter::twins_dropped),
+        const auto of = [](counter up, counter down) {
+            return statistics::read(up) - statistics::read(down);
+        };
+        return {of(counter::slots_made, counter::slots_freed),
+                of(counter::twins_made, counter::twins_dropped),
                 of(counter::shares_taken, counter::shares_dropped),
                 of(counter::releases_posted, counter::releases_run),
                 of(counter::bytes_touched, counter::bytes_purged)};

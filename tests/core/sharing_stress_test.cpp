@@ -156,9 +156,11 @@ class owner_work {
             ASSERT_NE(objects_[which], nullptr);
         }
         const std::size_t target = chance_.roll(64);
-        if (!to.behind(target)) {
-            to.put(target, self_.send(*objects_[which]));
+        while (to.behind(target)) {
+            self_.drain();
+            std::this_thread::yield();
         }
+        to.put(target, self_.send(*objects_[which]));
         if (chance_.once_in(10)) {
             ASSERT_EQ(first_difference(*objects_[which], self_.base(*objects_[which])), 0U);
             self_.drop(*std::exchange(objects_[which], nullptr));

@@ -262,7 +262,8 @@ TEST_F(sharing, an_original_freed_against_its_keeper_lives_on_for_the_others) {
             ASSERT_NE(back, nullptr);
             EXPECT_EQ(first_difference(s, back), 0U);
             EXPECT_EQ(header_of(back).references, 1);
-            std::memset(memory().space().at(owner->view().index, memory().index_of(s) << unit_shift), 0x33, 64);
+            std::memset(memory().space().at(owner->view().index, memory().index_of(s) << unit_shift), 0x33,
+                        64);
             EXPECT_EQ(*memory().space().master_at(memory().index_of(s) << unit_shift), std::byte{0})
                 << "its header page is private now";
             owner->drop(back);

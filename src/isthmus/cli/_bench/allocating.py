@@ -1,18 +1,21 @@
 """What the rows about the allocator hook run: a program of its own, with isthmus or without it.
 
-    allocating.py plain|hook small ROUNDS
+    allocating.py plain|hook small|stepped ROUNDS
     allocating.py plain|hook warm|first WORKLOAD BYTES
 
-`plain` never imports isthmus. `small` only works, for whoever counts its instructions; the others print
-samples in nanoseconds as JSON: `first` one sample, the first large object of the process. Exit status 3: the
-hook places nothing here, so there is nothing to measure.
+`plain` never imports isthmus. `small` and `stepped` only work, for whoever takes their time or counts their
+instructions (`stepped`: with the marks that `stepping` wants). The others print samples in nanoseconds as
+JSON; `first` is one sample, the first large object of the process. Exit status 3: the hook places nothing
+here, so there is nothing to measure.
 """
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -43,7 +46,7 @@ def small(rounds: int) -> None:
         record = {
             "id": number,
             "name": f"item {number}",
-            "tags": [str(n) for n in range(20)],
+            "tags": [str(n) for n in range(10)],
             "size": 1.5 * number,
         }
         text = json.dumps(record)
@@ -51,8 +54,19 @@ def small(rounds: int) -> None:
         pairs = sorted((len(str(value)), key) for key, value in copy.items())
         words = text.replace(",", " ,").split()
         "".join([word.upper() for word in words]).encode()
-        [bytes(size) for size in range(0, 4096, 64)]
+        [bytes(size) for size in range(0, 2048, 128)]
         dict.fromkeys(words, pairs)
+
+
+def stepped(rounds: int) -> None:
+    """The same, warm, between two marks."""
+    small(100)
+    gc.collect()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    signal.raise_signal(signal.SIGUSR1)
+    small(rounds)
+    signal.raise_signal(signal.SIGUSR1)
 
 
 def workloads(size: int, path: str) -> dict[str, Callable[[], object]]:
@@ -114,8 +128,11 @@ def main(mode: str, kind: str, *arguments: str) -> None:
     """The program; see the module's text."""
     if mode == "hook":
         switch_hook_on()
-    if kind == "small":
-        small(int(arguments[0]))
+    if kind in ("small", "stepped"):
+        # What was imported so far differs between the modes, and must not be the collector's work.
+        gc.collect()
+        gc.freeze()
+        (small if kind == "small" else stepped)(int(arguments[0]))
         return
     name, size = arguments[0], int(arguments[1])
     with tempfile.NamedTemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""Rows about values on their way: hand-over of `bytes`, round trips awake and asleep, 100 MB, small messages."""
+"""Rows about values on their way: `bytes` handed over, round trips awake and asleep, small messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from time import perf_counter_ns
 
 import isthmus
 from isthmus.cli._bench import loops
@@ -47,10 +48,10 @@ def _copies(value: bytes) -> Contender:
     view = memoryview(value)
 
     def batch(count: int) -> list[float]:
-        start = loops.perf_counter_ns()
+        start = perf_counter_ns()
         for _ in itertools.repeat(None, count):
             bytes(view)
-        return [(loops.perf_counter_ns() - start) / count]
+        return [(perf_counter_ns() - start) / count]
 
     return Contender("a copy", batch)
 
@@ -72,7 +73,7 @@ def handover(settings: Settings) -> list[Row]:
     rows = [
         Row.of(
             f"handover {_size_name(size)}",
-            f"time per object in a stream of one {_size_name(size)} bytes object to a worker that receives and "
+            f"time per object, streaming a bytes object of {_size_name(size)} to a worker that receives and "
             "drops each; warm slot, channel of 64",
             "µs",
             contenders[size],
@@ -102,7 +103,7 @@ def handover(settings: Settings) -> list[Row]:
     rows.append(
         Row.of(
             "handover one thread",
-            "send_nowait and recv of a 1 MiB bytes object by one thread: both sides' work, no waiting, no twin",
+            "send_nowait and recv of a 1 MiB bytes object by one thread: no waiting, no twin",
             "µs",
             one_thread,
             scale=1e3,
@@ -171,7 +172,7 @@ def asleep(settings: Settings) -> list[Row]:
         Row.of(
             "round trip asleep",
             "a small int to a worker and back; each side idles 2 ms before it sends, the two on "
-            f"{'CPUs of their own' if cpus[0] != cpus[1] else 'the only CPU'}. Sum of both hops, idling not counted",
+            f"{'CPUs of their own' if cpus[0] != cpus[1] else 'the only CPU'}; both hops, without the idling",
             "µs",
             contenders,
             scale=1e3,
@@ -222,7 +223,7 @@ def bulk(settings: Settings) -> list[Row]:
     return [
         Row.of(
             "100 MB there and back" if not settings.quick else "1 MB there and back",
-            f"a bytes object of {size // 1_000_000} MB to a worker and back, warm; it returns as the original object",
+            f"a bytes object of {size // 1_000_000} MB to a worker and back, warm; returns as the original",
             "µs",
             contenders,
             scale=1e3,

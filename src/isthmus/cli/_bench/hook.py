@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from isthmus.cli._bench import allocating
+from isthmus.cli._bench import allocating, stepping
 from isthmus.cli._bench.measure import Contender, Settings, measure
 from isthmus.cli._bench.rows import Row, WithinPeer
 
@@ -19,8 +19,6 @@ __all__ = ["large", "small"]
 
 PLAIN = "without isthmus"
 WORKLOADS = ("pread", "join", "read", "growing str", "BytesIO")
-#: An arena that a tool which keeps address space for itself has room for.
-SMALL_ARENA = {"ISTHMUS_CAPACITY": str(1 << 30), "ISTHMUS_WINDOWS": "4"}
 
 
 def _command(mode: str, *arguments: str) -> list[str]:
@@ -45,16 +43,8 @@ def _count_with_perf(mode: str, rounds: int) -> float | None:
     return float(found[1]) if done.returncode == 0 and found else None
 
 
-def _count_with_valgrind(mode: str, rounds: int) -> float | None:
-    if shutil.which("valgrind") is None:
-        return None
-    call = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
-    call += _command(mode, "small", str(rounds))
-    done = subprocess.run(
-        call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=_counting() | SMALL_ARENA
-    )
-    found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
-    return float(found[1].replace(",", "")) if done.returncode == 0 and found else None
+def _count_by_stepping(mode: str, rounds: int) -> float | None:
+    return stepping.count(_command(mode, "stepped", str(rounds)), _counting())
 
 
 def _counting() -> dict[str, str]:
@@ -72,20 +62,22 @@ def _time(mode: str, rounds: int) -> float | None:
 _Counter = tuple[str, str, float, int, Callable[[str, int], float | None]]
 COUNTERS: tuple[_Counter, ...] = (
     ("instructions retired, by perf", "M", 1e6, 3000, _count_with_perf),
-    ("instructions, by cachegrind", "M", 1e6, 400, _count_with_valgrind),
+    ("instructions retired, by single-stepping, warm", "M", 1e6, 1, _count_by_stepping),
     ("time, no counter of instructions works here", "s", 1.0, 20_000, _time),
 )
 
 
 def small(settings: Settings) -> list[Row]:
     """The small-object workload in instructions where a counter works, else in time."""
-    what, unit, scale, rounds, count = next(one for one in COUNTERS if one[4]("hook", 1) is not None)
+    # Quick means quick: single-stepping takes half a minute.
+    usable = COUNTERS[-1:] if settings.quick else COUNTERS
+    what, unit, scale, rounds, count = next(one for one in usable if one[4]("hook", 0) is not None)
     rounds = max(10, rounds // 20) if settings.quick else rounds
 
     def contender(name: str, mode: str) -> Contender:
         def batch(_: int) -> list[float]:
             # The difference of two lengths is free of start-up and import.
-            short, long = count(mode, rounds), count(mode, 2 * rounds)
+            short, long = count(mode, 0), count(mode, rounds)
             if short is None or long is None:
                 raise RuntimeError(f"the counter of {what} failed")
             return [long - short]
@@ -93,9 +85,12 @@ def small(settings: Settings) -> list[Row]:
         return Contender(name, batch, count=1)
 
     contenders = [contender("isthmus", "hook"), contender(PLAIN, "plain")]
-    # Instructions hardly vary from run to run, and counting them is slow.
-    few = Settings(2 if count is not _time else settings.rounds, settings.batch_seconds, settings.quick)
-    measure(contenders, few)
+    if count is _time:
+        measure(contenders, settings)
+    else:
+        # Instructions do not warm up, hardly vary, and are slow to count.
+        for one in contenders:
+            one.samples.extend(one.batch(1))
     return [
         Row.of(
             "hook, small objects",

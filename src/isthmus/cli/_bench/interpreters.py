@@ -10,7 +10,7 @@ from time import perf_counter_ns
 import isthmus
 from isthmus.cli._bench.measure import Contender, Settings, measure
 from isthmus.cli._bench.rows import AtMost, Row, WithinPeer
-from isthmus.cli._bench.transports import QUEUE, Isthmus, Queues, Transport
+from isthmus.cli._bench.transports import QUEUE, Isthmus, Queues
 
 __all__ = ["create", "memory"]
 
@@ -57,7 +57,7 @@ def create(settings: Settings) -> list[Row]:
 
 def memory(settings: Settings) -> list[Row]:
     """What 8 interpreters that hold one object, every page of it read, add to this process (PSS)."""
-    size, interpreters = (1 << 22 if settings.quick else 1 << 30), 2 if settings.quick else 8
+    size, interpreters = (1 << 26 if settings.quick else 1 << 30), 2 if settings.quick else 8
     # Copies are measured with less, so that the machine need not have 9 GiB.
     small = size // 16
     isthmus.enable()
@@ -78,12 +78,10 @@ def memory(settings: Settings) -> list[Row]:
 
 def _growth(make: Callable[[], Isthmus | Queues], size: int, interpreters: int) -> float:
     with ExitStack() as stack:
-        workers: list[Transport] = [stack.enter_context(make()) for _ in range(interpreters)]
+        workers = [stack.enter_context(make()) for _ in range(interpreters)]
         for worker in workers:
-            # A first round trip: what a conversation needs by itself is not the object's cost.
-            worker.send(("echo", 1))
-            worker.send(1)
-            worker.recv()
+            # What a conversation needs by itself is not the object's cost.
+            worker.greet()
         before = _proportional_bytes()
         value = b"\1" * size
         for worker in workers:
@@ -95,7 +93,7 @@ def _growth(make: Callable[[], Isthmus | Queues], size: int, interpreters: int) 
 
 
 def _proportional_bytes() -> int:
-    """This process's proportional set size: a page that is mapped n times counts 1/n each time."""
+    """The proportional set size of this process: a page that is mapped n times counts 1/n each time."""
     with open("/proc/self/smaps_rollup", encoding="ascii") as file:
         for line in file:
             if line.startswith("Pss:"):

@@ -58,7 +58,7 @@ def map_by_engine(settings: Settings) -> list[Row]:
     return [
         Row.of(
             "map",
-            f"isthmus map: words of {megabytes} MB of Python source, {workers} workers, workers already started",
+            f"isthmus map: words of {megabytes} MB of Python source, {workers} workers, already started",
             "s",
             contenders,
             goals=[TimesPeer("serial", 1.85), WithinPeer("processes", 1.0)] if workers > 1 else [],

@@ -49,11 +49,16 @@ def _calibrate(one: Contender, settings: Settings) -> int:
     if one.count is not None:
         one.batch(one.count)
         return one.count
-    count = 1
+    one.batch(1)
+    count, last = 1, False
     while True:
         start = time.perf_counter()
         one.batch(count)
         elapsed = time.perf_counter() - start
-        if elapsed >= settings.batch_seconds / 4 or count >= one.most:
-            return max(1, min(one.most, round(count * settings.batch_seconds / elapsed)))
-        count = min(one.most, count * 4)
+        long_enough = elapsed >= settings.batch_seconds / 4
+        fitting = max(1, min(one.most, round(count * settings.batch_seconds / elapsed)))
+        if last or (long_enough and fitting <= 4 * count):
+            return fitting
+        # One batch that was held up must not decide: small batches measure how they begin.
+        last = long_enough or count >= one.most
+        count = fitting if long_enough else min(one.most, count * 4)

@@ -6,11 +6,13 @@ Like `loops`, this file is also executed in interpreters that must not import is
 
 from __future__ import annotations
 
-import _interpqueues
+import importlib
 import queue
 import time
 from typing import Any
 
+#: Without the stub's types: they describe 3.14's module, which takes other arguments.
+_queues: Any = importlib.import_module("_interpqueues")
 #: Seconds between two looks, as in `test.support.interpreters.queues`.
 DELAY = 10 / 1000
 #: Only what the module passes by itself, never pickled: the faster of its two formats.
@@ -19,11 +21,11 @@ SHARED_ONLY = 0
 UNBOUND = 3
 
 
-class QueueEmpty(_interpqueues.QueueError, queue.Empty):  # type: ignore[misc]
+class QueueEmpty(_queues.QueueError, queue.Empty):  # type: ignore[misc]
     """The module raises it once it is registered."""
 
 
-class QueueFull(_interpqueues.QueueError, queue.Full):  # type: ignore[misc]
+class QueueFull(_queues.QueueError, queue.Full):  # type: ignore[misc]
     """Likewise."""
 
 
@@ -31,19 +33,19 @@ class PolledQueue:
     """An unbounded queue between interpreters; the same `number` names the same queue in each."""
 
     def __init__(self, number: int | None = None) -> None:
-        self.number: int = _interpqueues.create(0, SHARED_ONLY, UNBOUND) if number is None else number
+        self.number: int = _queues.create(0, SHARED_ONLY, UNBOUND) if number is None else number
 
     def put(self, value: object) -> None:
         """Add a value that the module can pass by itself."""
-        _interpqueues.put(self.number, value, SHARED_ONLY, UNBOUND)
+        _queues.put(self.number, value, SHARED_ONLY, UNBOUND)
 
     def get(self) -> Any:
         """Wait for the next value."""
         while True:
             try:
-                return _interpqueues.get(self.number)[0]
+                return _queues.get(self.number)[0]
             except QueueEmpty:
                 time.sleep(DELAY)
 
 
-_interpqueues._register_heap_types(PolledQueue, QueueEmpty, QueueFull)
+_queues._register_heap_types(PolledQueue, QueueEmpty, QueueFull)

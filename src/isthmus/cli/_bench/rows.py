@@ -145,7 +145,7 @@ class Row:
             "ratio": ratios[0] if ratios else None,
             "target": "; ".join(verdict["text"] for verdict in verdicts) or None,
             "target_ratio": min((verdict["margin"] for verdict in verdicts), default=None),
-            # A goal against a peer that is missing here is neither met nor missed, unless another one is missed.
+            # Where a peer is missing, its goal is open, and so is the row unless another one is missed.
             "met": met if complete or (verdicts and not met) else None,
             "goals": verdicts,
             "note": self.note,

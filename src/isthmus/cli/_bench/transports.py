@@ -61,6 +61,12 @@ class _Served:
         self._thread = threading.Thread(target=body, name=f"worker: {self.name}", daemon=True)
         self._thread.start()
 
+    def greet(self) -> None:
+        """Return once the worker serves: its start is nobody's round trip."""
+        self.send(("echo", 1))
+        self.send(0)
+        self.recv()
+
     def close(self) -> None:
         """End the worker."""
         self.send(("stop",))
@@ -72,7 +78,7 @@ class _Served:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # After a failure the conversation may be out of step: `close` could wait for ever, and the process ends.
+        # After a failure the conversation may be out of step: `close` could wait for ever. The process ends.
         if kind is None:
             self.close()
 
@@ -116,7 +122,9 @@ class Queues(_Served):
     def _run(self, source: str) -> None:
         import _interpreters
 
-        failure = _interpreters.run_string(self._number, source)
+        # The stub says that it returns None; it returns what went wrong, if anything.
+        run_string: Callable[[int, str], Any] = _interpreters.run_string
+        failure = run_string(self._number, source)
         if failure is not None:
             print(failure.errdisplay, file=sys.stderr)
 
@@ -189,4 +197,5 @@ def open_all(stack: ExitStack, capacity: int | None) -> list[_Served]:
     served: list[_Served] = [Isthmus(capacity), Queues(), Pipes(), Threads()]
     for one in served:
         stack.enter_context(one)
+        one.greet()
     return served

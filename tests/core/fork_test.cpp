@@ -1,0 +1,233 @@
+/// Hazard H3: after a fork, parent and child have payloads of their own under the same addresses. Pipes order
+/// the steps of the two.
+
+#include "memory_fixture.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <thread>
+
+namespace isthmus::core::test {
+namespace {
+
+using fork_memory = memory_test;
+
+/// A message without content from one process to the other.
+class step {
+  public:
+    step() { EXPECT_EQ(pipe(ends_), 0); }
+    step(const step&) = delete;
+    step& operator=(const step&) = delete;
+    ~step() {
+        close(ends_[0]);
+        close(ends_[1]);
+    }
+    void done() const { EXPECT_EQ(write(ends_[1], "x", 1), 1); }
+    void wait() const {
+        char byte = 0;
+        EXPECT_EQ(read(ends_[0], &byte, 1), 1);
+    }
+
+  private:
+    int ends_[2] = {-1, -1};
+};
+
+/// Forks; runs `of_child` there and `of_parent` here, then expects that the child found nothing wrong. A
+/// child that dies early closes no pipe (the parent has the ends, too), so it is killed by its alarm and the
+/// parent's steps are written so that each is done before anything can fail.
+void both(const std::function<void()>& of_child, const std::function<void()>& of_parent) {
+    std::fflush(nullptr);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        of_child();
+        std::fflush(nullptr);
+        _exit(testing::Test::HasFailure() ? 1 : 0);
+    }
+    of_parent();
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << "the child's failures are printed above";
+}
+
+std::byte* payload_of(void* object) {
+    return static_cast<std::byte*>(object) + header_room;
+}
+
+TEST_F(fork_memory, parent_and_child_write_payloads_of_their_own) {
+    actor owner;
+    slot& s = *owner.make(500'000, 3);
+    void* const object = owner.base(s);
+    header_of(object).tag = 99;
+    const step child_wrote;
+    const step parent_wrote;
+    both(
+        [&] {
+            const bool same = first_difference(s, object) == 0 && header_of(object).tag == 99;
+            std::memset(payload_of(object), 0xcc, 400'000);
+            header_of(object).tag = 1;
+            child_wrote.done();
+            parent_wrote.wait();
+            EXPECT_TRUE(same) << "what lay there at the fork";
+            EXPECT_EQ(*payload_of(object), std::byte{0xcc});
+            EXPECT_EQ(payload_of(object)[399'999], std::byte{0xcc});
+            EXPECT_EQ(header_of(object).tag, 1U) << "the owner's header page is memory of the arena, too";
+        },
+        [&] {
+            child_wrote.wait();
+            const bool same = first_difference(s, object) == 0 && header_of(object).tag == 99;
+            std::memset(payload_of(object), 0xdd, 400'000);
+            header_of(object).tag = 2;
+            parent_wrote.done();
+            EXPECT_TRUE(same) << "the child's writes must not show";
+        });
+    EXPECT_EQ(*payload_of(object), std::byte{0xdd});
+    EXPECT_EQ(header_of(object).tag, 2U);
+    owner.drop(s);
+}
+
+TEST_F(fork_memory, foreign_windows_follow_their_own_process) {
+    auto owner = std::make_unique<actor>();
+    actor receiver;
+    slot& s = *owner->make(300'000, 4);
+    void* const object = owner->base(s);
+    void* const twin = receiver.receive(owner->send(s));
+    ASSERT_NE(twin, nullptr);
+    header_of(twin).tag = 77;
+    const step child_wrote;
+    const step parent_wrote;
+    both(
+        [&] {
+            const bool same = first_difference(s, twin) == 0 && header_of(twin).tag == 77;
+            payload_of(object)[page_size] = std::byte{0xcc};
+            header_of(twin).tag = 1;
+            child_wrote.done();
+            parent_wrote.wait();
+            EXPECT_TRUE(same);
+            EXPECT_EQ(payload_of(twin)[page_size], std::byte{0xcc}) << "one memory in all of its windows";
+            EXPECT_EQ(memory().payload(s)[header_room + page_size - header_room], std::byte{0xcc});
+            receiver.drop(twin);
+            EXPECT_EQ(owner->drain(), 1U);
+            owner->drop(s);
+            EXPECT_EQ(s.state, slot::use::idle);
+        },
+        [&] {
+            child_wrote.wait();
+            const bool same = first_difference(s, twin) == 0 && header_of(twin).tag == 77;
+            payload_of(object)[page_size] = std::byte{0xdd};
+            parent_wrote.done();
+            EXPECT_TRUE(same);
+            EXPECT_EQ(payload_of(twin)[page_size], std::byte{0xdd});
+        });
+    EXPECT_EQ(s.shares(), 1U) << "the child's drops are its own";
+    receiver.drop(twin);
+    owner->drain();
+    owner->drop(s);
+}
+
+TEST_F(fork_memory, a_payload_whose_owner_is_gone_is_copied_as_well) {
+    auto owner = std::make_unique<actor>();
+    actor receiver;
+    slot& s = *owner->make(300'000, 4);
+    void* const twin = receiver.receive(owner->send(s));
+    owner.reset();
+    const step parent_let_go;
+    both(
+        [&] {
+            parent_let_go.wait();
+            EXPECT_EQ(first_difference(s, twin), 0U);
+            receiver.drop(twin);
+            EXPECT_NE(s.state, slot::use::live);
+        },
+        [&] {
+            // The parent's pages are freed and written anew while the child still reads its own.
+            receiver.drop(twin);
+            slot* const fresh = receiver.make(300'000, 500);
+            parent_let_go.done();
+            ASSERT_NE(fresh, nullptr);
+            EXPECT_EQ(memory().index_of(*fresh), memory().index_of(s));
+            receiver.drop(*fresh);
+        });
+}
+
+TEST_F(fork_memory, warm_and_new_blocks_work_in_both) {
+    actor owner;
+    slot& live = *owner.make(100'000, 1);
+    slot& warm = *owner.make(200'000, 2);
+    owner.drop(warm);
+    const auto use_memory = [&](std::uint64_t tag) {
+        slot* const again = owner.make(200'000, tag);
+        slot* const fresh = owner.make(3 * mebibyte, tag + 1);
+        ASSERT_TRUE(again != nullptr && fresh != nullptr);
+        EXPECT_EQ(again, &warm);
+        EXPECT_EQ(first_difference(*again, owner.base(*again)), 0U);
+        EXPECT_EQ(first_difference(*fresh, owner.base(*fresh)), 0U);
+        EXPECT_EQ(first_difference(live, owner.base(live)), 0U);
+        void* const clean = memory().allocate(owner.view(), 1, mebibyte, mebibyte, true);
+        ASSERT_NE(clean, nullptr);
+        const auto* bytes = static_cast<const std::byte*>(clean);
+        EXPECT_TRUE(std::all_of(bytes, bytes + mebibyte, [](std::byte b) { return b == std::byte{0}; }));
+        memory().release(clean);
+        owner.drop(*again);
+        owner.drop(*fresh);
+    };
+    both([&] { use_memory(10); }, [&] { use_memory(20); });
+    owner.drop(live);
+}
+
+TEST_F(fork_memory, a_childs_child_is_apart_as_well) {
+    actor owner;
+    slot& s = *owner.make(100'000, 1);
+    EXPECT_EQ(in_child([&] {
+                  owner.drop(s);
+                  slot& mine = *owner.make(100'000, 2);
+                  EXPECT_EQ(in_child([&] { std::memset(payload_of(owner.base(mine)), 0xcc, 90'000); }), 0);
+                  EXPECT_EQ(first_difference(mine, owner.base(mine)), 0U);
+              }),
+              0);
+    EXPECT_EQ(first_difference(s, owner.base(s)), 0U);
+    owner.drop(s);
+}
+
+TEST_F(fork_memory, a_fork_without_blocks_starts_from_nothing) {
+    EXPECT_EQ(in_child([] {
+                  actor owner;
+                  slot& s = *owner.make(100'000, 1);
+                  EXPECT_EQ(first_difference(s, owner.base(s)), 0U);
+                  owner.drop(s);
+              }),
+              0);
+    EXPECT_EQ(resident_bytes(memory().space()), 0U);
+}
+
+TEST_F(fork_memory, forks_beside_threads_that_use_the_memory) {
+    std::atomic<bool> stop{false};
+    std::thread beside([&] {
+        actor other;
+        for (std::uint64_t n = 0; !stop.load(); ++n) {
+            slot* const s = other.make(70'000 + n % 7 * 50'000, n);
+            ASSERT_NE(s, nullptr);
+            ASSERT_EQ(first_difference(*s, other.base(*s)), 0U);
+            other.drop(*s);
+        }
+    });
+    {
+        actor owner;
+        slot& s = *owner.make(100'000, 1);
+        for (int n = 0; n < 20; ++n) {
+            EXPECT_EQ(in_child([&] {
+                          EXPECT_EQ(first_difference(s, owner.base(s)), 0U);
+                          slot* const fresh = owner.make(100'000, 2);
+                          EXPECT_NE(fresh, nullptr);
+                          EXPECT_EQ(first_difference(s, owner.base(s)), 0U);
+                      }),
+                      0);
+        }
+        owner.drop(s);
+    }
+    stop.store(true);
+    beside.join();
+}
+
+} // namespace
+} // namespace isthmus::core::test

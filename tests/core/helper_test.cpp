@@ -1,0 +1,200 @@
+/// The service thread: runs what was notified, coalesces, stops, starts again (design section 6).
+
+#include "core/helper.hpp"
+#include "core/inbox.hpp"
+
+#include <atomic>
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <thread>
+#include <vector>
+
+namespace isthmus::core::test {
+namespace {
+
+/// Work that counts its runs, and can be made to wait inside.
+struct counted_work {
+    std::atomic<int> runs{0};
+    std::atomic<bool> held{false};
+    std::atomic<bool> go_on{true};
+
+    static bool run(void* self) {
+        auto& work = *static_cast<counted_work*>(self);
+        work.runs.fetch_add(1);
+        work.runs.notify_all();
+        work.held.wait(true);
+        return work.go_on.load();
+    }
+    void wait_for(int n) {
+        for (int seen = runs.load(); seen < n; seen = runs.load()) {
+            runs.wait(seen);
+        }
+    }
+    void let_go() {
+        held.store(false);
+        held.notify_all();
+    }
+};
+
+TEST(helper, runs_what_was_notified_and_nothing_else) {
+    helper service;
+    counted_work work;
+    EXPECT_FALSE(service.running());
+    ASSERT_TRUE(service.start(&counted_work::run, &work));
+    EXPECT_TRUE(service.running());
+    service.notify();
+    work.wait_for(1);
+    service.notify();
+    work.wait_for(2);
+    service.stop();
+    EXPECT_FALSE(service.running());
+    EXPECT_EQ(work.runs.load(), 2);
+}
+
+TEST(helper, notified_before_it_started_it_runs_all_the_same) {
+    helper service;
+    counted_work work;
+    service.notify();
+    ASSERT_TRUE(service.start(&counted_work::run, &work));
+    work.wait_for(1);
+    service.stop();
+}
+
+TEST(helper, notifications_during_one_run_make_one_more) {
+    helper service;
+    counted_work work;
+    work.held.store(true);
+    ASSERT_TRUE(service.start(&counted_work::run, &work));
+    service.notify();
+    work.wait_for(1);
+    for (int n = 0; n < 1'000; ++n) {
+        service.notify();
+    }
+    work.let_go();
+    work.wait_for(2);
+    // A third run would need a notification after the second began.
+    service.notify();
+    work.wait_for(3);
+    service.stop();
+    EXPECT_EQ(work.runs.load(), 3);
+}
+
+TEST(helper, stop_ends_the_thread_before_it_returns) {
+    for (int round = 0; round < 100; ++round) {
+        helper service;
+        counted_work work;
+        ASSERT_TRUE(service.start(&counted_work::run, &work));
+        if (round % 2 == 0) {
+            service.notify(); // it may be asleep, in its grace, or at work
+        }
+        service.stop();
+        const int runs = work.runs.load();
+        EXPECT_LE(runs, 1);
+        service.notify();
+        EXPECT_EQ(work.runs.load(), runs);
+        EXPECT_FALSE(service.running());
+    }
+}
+
+TEST(helper, starts_again_after_a_stop) {
+    helper service;
+    counted_work work;
+    for (int round = 0; round < 5; ++round) {
+        counted_work another;
+        ASSERT_TRUE(service.start(&counted_work::run, round % 2 == 0 ? &work : &another));
+        ASSERT_TRUE(service.start(&counted_work::run, nullptr)) << "runs already: nothing changes";
+        counted_work& chosen = round % 2 == 0 ? work : another;
+        const int before = chosen.runs.load();
+        service.notify();
+        chosen.wait_for(before + 1);
+        service.stop();
+        service.stop();
+    }
+}
+
+TEST(helper, work_that_may_not_enter_ends_it) {
+    helper service;
+    counted_work work;
+    work.go_on.store(false);
+    ASSERT_TRUE(service.start(&counted_work::run, &work));
+    service.notify();
+    work.wait_for(1);
+    service.notify();
+    service.stop();
+    EXPECT_EQ(work.runs.load(), 1);
+}
+
+TEST(helper, leaves_signals_to_the_program) {
+    struct mask {
+        std::atomic<bool> seen{false};
+        sigset_t blocked{};
+    } in_thread;
+    helper service;
+    const auto look = [](void* context) {
+        auto& m = *static_cast<mask*>(context);
+        pthread_sigmask(SIG_SETMASK, nullptr, &m.blocked);
+        m.seen.store(true);
+        m.seen.notify_all();
+        return true;
+    };
+    sigset_t before;
+    pthread_sigmask(SIG_SETMASK, nullptr, &before);
+    ASSERT_TRUE(service.start(look, &in_thread));
+    service.notify();
+    in_thread.seen.wait(false);
+    service.stop();
+    sigset_t after;
+    pthread_sigmask(SIG_SETMASK, nullptr, &after);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGALRM}) {
+        EXPECT_EQ(sigismember(&in_thread.blocked, signal), 1);
+        EXPECT_EQ(sigismember(&after, signal), sigismember(&before, signal));
+    }
+}
+
+TEST(helper, no_post_is_left_behind) {
+    constexpr std::size_t posters = 3;
+    constexpr std::size_t each = 5'000;
+    struct served {
+        inbox box;
+        std::atomic<std::size_t> count{0};
+    } state;
+    const auto empty_the_box = [](void* context) {
+        auto& s = *static_cast<served*>(context);
+        std::size_t found = 0;
+        for (inbox_node* node = s.box.drain(); node != nullptr; ++found) {
+            node = node->next_posted.load(std::memory_order_relaxed);
+        }
+        s.count.fetch_add(found);
+        s.count.notify_all();
+        return true;
+    };
+    helper service;
+    ASSERT_TRUE(service.start(empty_the_box, &state));
+    std::vector<std::vector<inbox_node>> nodes;
+    for (std::size_t p = 0; p < posters; ++p) {
+        nodes.emplace_back(each);
+    }
+    std::vector<std::thread> threads;
+    for (auto& own : nodes) {
+        threads.emplace_back([&] {
+            for (inbox_node& node : own) {
+                if (state.box.post(node) == inbox::posted::first) {
+                    service.notify();
+                }
+                std::this_thread::yield();
+            }
+        });
+    }
+    for (std::thread& t : threads) {
+        t.join();
+    }
+    // A notification that was lost leaves this waiting for ever: the test's time limit tells.
+    for (std::size_t seen = state.count.load(); seen < posters * each; seen = state.count.load()) {
+        state.count.wait(seen);
+    }
+    service.stop();
+    EXPECT_EQ(state.count.load(), posters * each);
+}
+
+} // namespace
+} // namespace isthmus::core::test

@@ -1,0 +1,185 @@
+"""What every test shares: the check that nothing is left behind, interpreters, threads, scripts."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import isthmus
+from isthmus import _isthmus
+
+LARGE = 100_000  # bytes: well above the 64 KiB from which payloads are shared
+PATIENCE = 30.0  # seconds until something that must happen is said never to; generous for a busy machine
+
+# From the first line on, so that placement does not change in the middle of the first test that needs it.
+isthmus.enable()
+
+needs_no_sanitizer = pytest.mark.skipif(
+    "ISTHMUS_TEST_SANITIZER" in os.environ, reason="a sanitizer's shadow memory does not fit the limit"
+)
+
+
+def gauges() -> dict[str, object]:
+    """Everything that returns to its starting value once users drop what they hold."""
+    taken = isthmus.stats()
+    return {
+        "twins_live": taken.twins_live,
+        "shares_outstanding": taken.shares_outstanding,
+        "slots_live": taken.slots_live,
+        "guarded_bytesio": _isthmus.doctor_facts()["guarded_bytesio"],
+        "interpreters": sorted(each.id for each in isthmus.list_all()),
+    }
+
+
+def unsettled() -> dict[str, object]:
+    """Whatever is still under way, or over the budget; empty when all is well."""
+    taken = isthmus.stats()
+    found: dict[str, object] = {}
+    if taken.releases_posted != taken.releases_run:
+        found["releases"] = (taken.releases_posted, taken.releases_run)
+    if any(taken.inbox_depths.values()):
+        found["inbox_depths"] = dict(taken.inbox_depths)
+    if taken.bytes_resident > _isthmus.doctor_facts()["resident_budget"]:
+        found["bytes_resident"] = taken.bytes_resident
+    return found
+
+
+def until(condition: Callable[[], bool], patience: float = PATIENCE) -> bool:
+    """Whether `condition` came true in time; returns as soon as it does."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return condition()
+        threading.Event().wait(0.001)
+    return True
+
+
+def settle(start: dict[str, object], patience: float = 5.0) -> dict[str, object]:
+    """What differs from `start` in the end; empty when all is well.
+
+    An idle owner is entered by its helper only after a grace of 5 ms, so releases may still be under way
+    when the last object of a test is gone.
+    """
+    gc.collect()
+    until(lambda: gauges() == start and not unsettled(), patience)
+    now = gauges()
+    return {name: (start[name], now[name]) for name in start if start[name] != now[name]} | unsettled()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report: Any = yield
+    if report.failed:
+        item.user_properties.append(("failed", True))
+    return report  # type: ignore[return-value]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Wrap every test: all gauges return to their starting values, counters balance."""
+    gc.collect()
+    # What a test before this one has just dropped must not count as this one's start.
+    until(lambda: not unsettled(), 5.0)
+    start = gauges()
+    yield
+    if ("failed", True) in request.node.user_properties:
+        return  # its traceback keeps its objects
+    left = settle(start)
+    assert not left, f"left behind (before, after): {left}"
+
+
+@pytest.fixture
+def new_interp() -> Iterator[Callable[..., isthmus.Interpreter]]:
+    """Make interpreters that are closed after the test."""
+    made: list[isthmus.Interpreter] = []
+
+    def create(**options: Any) -> isthmus.Interpreter:
+        made.append(isthmus.create(**options))
+        return made[-1]
+
+    yield create
+    for each in made:
+        each.close()
+    made.clear()
+
+
+@pytest.fixture
+def interp(new_interp: Callable[..., isthmus.Interpreter]) -> isthmus.Interpreter:
+    return new_interp()
+
+
+class Running:
+    """A thread that runs `source` in an interpreter; an exception of it is raised by `join`."""
+
+    def __init__(self, interp: isthmus.Interpreter, source: str, shared: dict[str, Any]) -> None:
+        self.failure: BaseException | None = None
+        self._joined = False
+        self._thread = threading.Thread(target=self._run, args=(interp, textwrap.dedent(source), shared))
+        self._thread.start()
+
+    def _run(self, interp: isthmus.Interpreter, source: str, shared: dict[str, Any]) -> None:
+        try:
+            interp.run(source, **shared)
+        except BaseException as failure:
+            self.failure = failure
+
+    def join(self, patience: float = PATIENCE) -> None:
+        self._joined = True
+        self._thread.join(patience)
+        assert not self._thread.is_alive(), "the interpreter still runs"
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
+
+    def finish(self) -> None:
+        if not self._joined:
+            self.join()
+
+    def until_asleep(self) -> None:
+        """Wait until the thread sleeps in the kernel. Call it when all that it has left to do is to wait."""
+        path = Path(f"/proc/self/task/{self._thread.native_id}/stat")
+        assert until(lambda: path.read_text().rpartition(")")[2].split()[0] == "S")
+
+
+@pytest.fixture
+def spawn(new_interp: Callable[..., isthmus.Interpreter]) -> Iterator[Callable[..., Running]]:
+    """Run source in an interpreter on a thread of its own; joined before the interpreters are closed."""
+    threads: list[Running] = []
+
+    def start(interp: isthmus.Interpreter, source: str, **shared: Any) -> Running:
+        threads.append(Running(interp, source, shared))
+        return threads[-1]
+
+    yield start
+    for each in threads:
+        each.finish()
+    threads.clear()
+
+
+def run_script(
+    source: str, *arguments: str, timeout: float = 60, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a script in a Python of its own and assert that it ended well."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(source), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=os.environ | (env or {}),
+    )
+    report = f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, report
+    assert "Fatal" not in done.stderr, report
+    assert "Traceback" not in done.stderr, report
+    return done

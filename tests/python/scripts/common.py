@@ -1,0 +1,108 @@
+"""What the scripts share. Every script imports it first: it arms the watchdog that shows where a hang is."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import isthmus
+
+KIB = 1024
+MIB = 1024 * KIB
+
+if "ISTHMUS_TEST_DUMP_AFTER" in os.environ:
+    faulthandler.dump_traceback_later(float(os.environ["ISTHMUS_TEST_DUMP_AFTER"]), file=sys.__stderr__)
+
+
+def payload(size: int, seed: int = 0) -> bytes:
+    """`size` bytes whose every page differs, and which differ for every `seed`, first and last byte included."""
+    unit = b"".join(n.to_bytes(4, "little") for n in range(seed * 7, seed * 7 + 1021))
+    return (unit * (size // len(unit) + 1))[: size - 1] + bytes([seed % 251])
+
+
+def checksum(data: bytes) -> int:
+    return zlib.crc32(data)
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 20) -> float:
+    """Wait until `condition()` holds, at most `seconds`; return how long that took."""
+    began = time.monotonic()
+    never = threading.Event()
+    while not condition():
+        if time.monotonic() - began > seconds:
+            raise AssertionError(f"not within {seconds} s: {what}; {isthmus.stats()}")
+        never.wait(0.002)
+    return time.monotonic() - began
+
+
+def counters_balance() -> bool:
+    stats = isthmus.stats()
+    return stats.releases_posted == stats.releases_run and not any(stats.inbox_depths.values())
+
+
+def nothing_is_held() -> bool:
+    stats = isthmus.stats()
+    return stats.twins_live == stats.shares_outstanding == stats.slots_live == 0 and counters_balance()
+
+
+def run_in_thread(
+    interpreter: isthmus.Interpreter, source: str, shared: Mapping[str, Any] | None = None, *, daemon: bool = False
+) -> threading.Thread:
+    """Run `source` in `interpreter` in a new thread. An exception ends up in the attribute `failure`."""
+
+    def body() -> None:
+        try:
+            interpreter.run(source, **(shared or {}))
+        except BaseException as error:
+            thread.failure = error  # type: ignore[attr-defined]
+
+    thread = threading.Thread(target=body, daemon=daemon)
+    thread.failure = None  # type: ignore[attr-defined]
+    thread.start()
+    return thread
+
+
+def joined(thread: threading.Thread, seconds: float = 20) -> None:
+    """Join, and raise what the thread's run raised."""
+    thread.join(seconds)
+    if thread.is_alive():
+        raise AssertionError("a thread does not end")
+    failure = getattr(thread, "failure", None)
+    if failure is not None:
+        raise failure
+
+
+def exercise(count: int = 6, size: int = MIB, rounds: int = 2) -> None:
+    """Send objects to another interpreter and back, and check what arrives and that all is given back."""
+    with isthmus.create() as other:
+        there_r, there_s = isthmus.create_channel(None)
+        back_r, back_s = isthmus.create_channel(None)
+        for number in range(rounds):
+            sent: list[bytes | str] = [payload(size, number * count + n) for n in range(count)]
+            sent += [kind * size for kind in "aé€😀"]
+            for value in sent:
+                there_s.send(value)
+            other.run(
+                "got = [r.recv() for _ in range(n)]\nfor x in got: s.send(x)\nx = None\ngot.clear()",
+                r=there_r,
+                s=back_s,
+                n=len(sent),
+            )
+            for value in sent:
+                got = back_r.recv(timeout=20)
+                assert type(got) is type(value)
+                assert got == value
+                del got
+            del value
+            sent.clear()
+
+
+def command(table: Mapping[str, Callable[..., None]]) -> None:
+    """Run the function that the first argument names, with the others as arguments."""
+    table[sys.argv[1]](*sys.argv[2:])

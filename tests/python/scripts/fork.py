@@ -1,0 +1,199 @@
+"""fork: a child has memory of its own under the same addresses (H3); multiprocessing and subprocess work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+
+from common import MIB, checksum, command, eventually, nothing_is_held, payload
+
+import isthmus
+
+
+def _used_and_closed() -> None:
+    """Slots, twins and idle blocks from a time with other interpreters, which are closed again."""
+    with isthmus.create() as other:
+        r, s = isthmus.create_channel(None)
+        back_r, back_s = isthmus.create_channel(None)
+        for n in range(8):
+            s.send(payload(MIB, n))
+        other.run("for _ in range(8): s.send(r.recv())", r=r, s=back_s)
+        for n in range(8):
+            assert back_r.recv() == payload(MIB, n)
+    eventually(nothing_is_held, "everything given back")
+    assert threading.active_count() == 1
+
+
+def _in_child(work: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return pid
+
+
+def _ended_well(pid: int) -> None:
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status == 0, f"the child's exit status is {status}"
+
+
+def _rewrite(kept: list[bytes], seed: int) -> None:
+    """Free half, write new objects into the same slots, check everything; several times."""
+    for turn in range(5):
+        for n in range(0, len(kept), 2):
+            assert kept[n][:10] is not None
+            kept[n] = b""
+            kept[n] = payload(MIB, seed + turn * 50 + n)
+        for n in range(0, len(kept), 2):
+            assert kept[n] == payload(MIB, seed + turn * 50 + n)
+        for n in range(1, len(kept), 2):
+            assert kept[n] == payload(MIB, n), n
+
+
+def both_write() -> None:
+    _used_and_closed()
+    kept = [payload(MIB, n) for n in range(16)]
+    places = [isthmus.describe(x)["slot"] for x in kept]
+    assert None not in places
+    ready_r, ready_w = os.pipe()
+    go_r, go_w = os.pipe()
+
+    def child() -> None:
+        _rewrite(kept, 1000)
+        os.write(ready_w, b"1")
+        assert os.read(go_r, 1) == b"g"  # the parent has written into its own slots meanwhile
+        for n in range(0, 16, 2):
+            assert kept[n] == payload(MIB, 1000 + 200 + n)
+        _rewrite(kept, 3000)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a process with other threads is warned
+        pid = _in_child(child)
+    _rewrite(kept, 2000)
+    assert os.read(ready_r, 1) == b"1"
+    for n in range(0, 16, 2):
+        assert kept[n] == payload(MIB, 2000 + 200 + n)
+    os.write(go_w, b"g")
+    _rewrite(kept, 4000)
+    _ended_well(pid)
+
+
+def child_creates() -> None:
+    """The child makes interpreters of its own and hands objects from before the fork to them."""
+    _used_and_closed()
+    kept = payload(MIB, 5)
+
+    def child() -> None:
+        with isthmus.create() as other:
+            r, s = isthmus.create_channel(None)
+            back_r, back_s = isthmus.create_channel(None)
+            s.send(kept)
+            other.run("x = r.recv(); s.send(x); s.send(b'new' * 100_000); del x", r=r, s=back_s)
+            assert back_r.recv(timeout=20) is kept
+            assert back_r.recv(timeout=20) == b"new" * 100_000
+        assert kept == payload(MIB, 5)
+
+    pids = [_in_child(child) for _ in range(3)]
+    for pid in pids:
+        _ended_well(pid)
+    _ended_well(_in_child(lambda: _ended_well(_in_child(child))))  # a grandchild
+    assert kept == payload(MIB, 5)
+    _used_and_closed()
+
+
+def orphans() -> None:
+    """Live at the fork: an object whose owner is closed, undelivered messages."""
+    other = isthmus.create()
+    r, s = isthmus.create_channel(None)
+    other.run("s.send(b'o' * 1_000_000); s.send(b'p' * 1_000_000)", s=s)
+    other.close()
+    got = r.recv()
+    own = payload(MIB, 9)
+    s.send(own)
+
+    def child() -> None:
+        assert (set(got), set(r.recv())) == ({111}, {112})
+        assert r.recv() is own
+        _rewrite([payload(MIB, n) for n in range(4)], 100)
+
+    pid = _in_child(child)
+    assert (set(got), set(r.recv())) == ({111}, {112})
+    assert r.recv() is own
+    _ended_well(pid)
+
+
+def many_forks() -> None:
+    _used_and_closed()
+    kept = [payload(MIB, n) for n in range(4)]
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for turn in range(25):
+        pid = _in_child(lambda: _rewrite(kept, 500))
+        kept[0] = payload(MIB, turn)
+        kept[0] = payload(MIB, 0)
+        _ended_well(pid)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def _square(data: bytes) -> int:
+    import isthmus as here
+
+    here.enable()
+    own = data + b"."
+    assert len(own) == len(data) + 1
+    return checksum(data)
+
+
+def processes(method: str) -> None:
+    _used_and_closed()
+    values = [payload(MIB, n) for n in range(6)]
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map(_square, values) == [checksum(v) for v in values]
+    for n, value in enumerate(values):
+        assert value == payload(MIB, n)
+    _used_and_closed_again(values)
+
+
+def _used_and_closed_again(values: list[bytes]) -> None:
+    with isthmus.create() as other:
+        r, s = isthmus.create_channel(None)
+        s.send(values[0])
+        other.run("assert len(r.recv()) == 1024 * 1024", r=r)
+
+
+def subprocesses() -> None:
+    """subprocess may fork and exec while other interpreters live."""
+    data = payload(MIB, 3)
+    with isthmus.create() as other:
+        r, s = isthmus.create_channel(None)
+        s.send(data)
+        other.run("x = r.recv()", r=r)
+        echo = [sys.executable, "-c", "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"]
+        for more in ({}, {"preexec_fn": os.getpid}, {"close_fds": False}, {"start_new_session": True}):
+            done = subprocess.run(echo, input=data, stdout=subprocess.PIPE, check=True, **more)  # type: ignore[call-overload]
+            assert done.stdout == data
+        other.run("import zlib; assert zlib.crc32(x) == wanted", wanted=checksum(data))
+        s.send(done.stdout)
+        other.run("assert r.recv() == x")
+
+
+if __name__ == "__main__":
+    command(
+        {
+            "both_write": both_write,
+            "child_creates": child_creates,
+            "orphans": orphans,
+            "many_forks": many_forks,
+            "processes": processes,
+            "subprocesses": subprocesses,
+        }
+    )
