@@ -116,6 +116,7 @@ bool arena::duplicates_hold() const noexcept {
     const bool hold = *seen == std::byte{0x5a} && *at(0, 0) == std::byte{0};
     punch(0, length);
     const bool punched = *seen == std::byte{0};
+    punch(0, length); // the look alone made a page
     unmap(0, 0, length);
     unmap(1, 0, length);
     return hold && punched;
@@ -150,8 +151,9 @@ bool arena::map_foreign_payload(unsigned window, std::size_t offset, std::size_t
 
 void arena::unmap(unsigned window, std::size_t offset, std::size_t length) const noexcept {
     // A refusal (mapping limit) leaves the old mapping in place: harmless, it is replaced at the next use.
-    mmap(at(window, offset), length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-         0);
+    [[maybe_unused]] const void* reserved =
+        mmap(at(window, offset), length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+             -1, 0);
 }
 
 void arena::populate(unsigned window, std::size_t offset, std::size_t length) const noexcept {

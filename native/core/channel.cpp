@@ -103,7 +103,7 @@ outcome channel::offer_under_tail(message& m, wakeup& owed) {
         return outcome::ok;
     }
     if (!waiting_senders_.empty() || full_under_tail()) {
-        return outcome::would_block; // C2: those parked come first
+        return outcome::would_block; // C2; room that a receiver just made is for those parked
     }
     if (!in_.push(m, spares_)) {
         throw std::bad_alloc();

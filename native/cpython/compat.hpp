@@ -24,6 +24,7 @@
     "isthmus does not support free-threaded builds of CPython: their object headers differ and their collector walks the heaps"
 #endif
 
+// NOLINTBEGIN(bugprone-reserved-identifier): CPython's names
 extern "C" {
 // Private, exported for the standard library's _interpreters module (pycore_pystate.h, pycore_interp.h).
 PyAPI_FUNC(int) _PyInterpreterState_SetRunningMain(PyInterpreterState*);
@@ -31,6 +32,7 @@ PyAPI_FUNC(void) _PyInterpreterState_SetNotRunningMain(PyInterpreterState*);
 PyAPI_FUNC(int) _PyInterpreterState_IsRunningMain(PyInterpreterState*);
 PyAPI_FUNC(PyInterpreterState*) _PyInterpreterState_LookUpID(std::int64_t);
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace isthmus::py::compat {
 

@@ -16,6 +16,9 @@ namespace {
 
 /// What was there before us. Constant once the hook is installed.
 constinit PyMemAllocatorEx original{};
+/// The windows' addresses, copied here once so that a free costs no look at the runtime.
+constinit std::uintptr_t arena_begin = 0;
+constinit std::size_t arena_size = 0;
 /// Smallest size that is placed; SIZE_MAX while placement is off, so that one comparison decides. Atomic:
 /// read by every thread.
 constinit std::atomic<std::size_t> threshold{SIZE_MAX};
@@ -38,16 +41,37 @@ void* place(std::size_t size, std::size_t expected, bool zero) noexcept {
     return view != nullptr ? core::memory().allocate(*view, record->identity, size, expected, zero) : nullptr;
 }
 
-/// Addresses cost nothing, copies do: a block that grows gets room to grow in place.
+/// Addresses cost nothing, copies do: a block that grows gets room to grow in place, less so when it is large
+/// already.
 std::size_t with_headroom(std::size_t size) noexcept {
-    return std::min(size * 8, std::max(size, core::memory().space().capacity() / 64));
+    const std::size_t capacity = core::memory().space().capacity();
+    return std::max({size, std::min(size * 64, capacity / 1024), std::min(size * 4, capacity / 64)});
+}
+
+// The four functions below run for every object CPython makes: what is not large leaves by a tail call after
+// one comparison, and everything else is out of line, so that no stack frame is set up for it.
+
+[[gnu::noinline, gnu::cold]] void* malloc_large(void* ctx, std::size_t size) {
+    void* const placed = place(size, size, false);
+    return placed != nullptr ? placed : original.malloc(ctx, size);
+}
+
+[[gnu::noinline, gnu::cold]] void* calloc_large(void* ctx, std::size_t count, std::size_t each) {
+    void* const placed = place(count * each, count * each, true);
+    return placed != nullptr ? placed : original.calloc(ctx, count, each);
+}
+
+[[gnu::noinline]] void free_placed(void* block) {
+    core::memory().release(block);
+}
+
+bool in_arena(const void* block) noexcept {
+    return reinterpret_cast<std::uintptr_t>(block) - arena_begin < arena_size;
 }
 
 void* hook_malloc(void* ctx, std::size_t size) {
     if (size >= threshold.load(std::memory_order_relaxed)) [[unlikely]] {
-        if (void* placed = place(size, size, false); placed != nullptr) {
-            return placed;
-        }
+        return malloc_large(ctx, size);
     }
     return original.malloc(ctx, size);
 }
@@ -56,23 +80,21 @@ void* hook_calloc(void* ctx, std::size_t count, std::size_t each) {
     std::size_t size = 0;
     if (!__builtin_mul_overflow(count, each, &size) && size >= threshold.load(std::memory_order_relaxed))
         [[unlikely]] {
-        if (void* placed = place(size, size, true); placed != nullptr) {
-            return placed;
-        }
+        return calloc_large(ctx, count, each);
     }
     return original.calloc(ctx, count, each);
 }
 
 void hook_free(void* ctx, void* block) {
-    if (core::memory().space().contains(block)) [[unlikely]] {
-        core::memory().release(block);
+    if (in_arena(block)) [[unlikely]] {
+        free_placed(block);
         return;
     }
     original.free(ctx, block);
 }
 
 /// A plain block that grows across the threshold enters a slot.
-void* grow_into_slot(void* ctx, void* block, std::size_t size) {
+[[gnu::noinline]] void* grow_into_slot(void* ctx, void* block, std::size_t size) {
     // The old size is unknown, so the old allocator grows it first; then all of it may be read.
     void* const grown = original.realloc(ctx, block, size);
     if (grown == nullptr) {
@@ -100,7 +122,7 @@ void* move_out(void* ctx, void* block, std::size_t kept, std::size_t size, std::
     return fresh;
 }
 
-void* realloc_slot(void* ctx, void* block, std::size_t size) {
+[[gnu::noinline]] void* realloc_slot(void* ctx, void* block, std::size_t size) {
     core::memory_system& memory = core::memory();
     core::slot* const s = memory.find(block);
     if (s == nullptr) {
@@ -138,7 +160,7 @@ void* realloc_slot(void* ctx, void* block, std::size_t size) {
 }
 
 void* hook_realloc(void* ctx, void* block, std::size_t size) {
-    if (core::memory().space().contains(block)) [[unlikely]] {
+    if (in_arena(block)) [[unlikely]] {
         return realloc_slot(ctx, block, size);
     }
     if (size < threshold.load(std::memory_order_relaxed)) [[likely]] {
@@ -152,6 +174,9 @@ void wrap() noexcept {
     PyMemAllocatorEx now{};
     PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &now);
     original = now;
+    const core::arena& space = core::memory().space();
+    arena_begin = reinterpret_cast<std::uintptr_t>(space.at(0, 0));
+    arena_size = space.capacity() * space.windows();
     PyMemAllocatorEx hook{now.ctx, hook_malloc, hook_calloc, hook_realloc, hook_free};
     PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &hook);
     proved = hook;

@@ -25,7 +25,13 @@ def _text(exc: BaseException) -> str:
     try:
         return str(exc)
     except Exception:
-        return "<the exception's text could not be made>"
+        return "<exception str() failed>"
+
+
+def _line(kind: type[BaseException], text: str) -> str:
+    known = kind.__module__ in ("builtins", "__main__")
+    name = kind.__qualname__ if known else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{name}: {text}" if text else name
 
 
 def _arrives_as_itself(exc: BaseException) -> bool:
@@ -51,7 +57,7 @@ def _carried(exc: BaseException, depth: int) -> Carried | None:
 
 def capture(exc: BaseException, depth: int = 0) -> Captured:
     """Take an exception down, with its explicit causes. Runs in the interpreter that raised it."""
-    kind = type(exc)
+    kind, text = type(exc), _text(exc)
     try:
         display = "".join(traceback.format_exception(exc))
     except Exception:
@@ -61,8 +67,8 @@ def capture(exc: BaseException, depth: int = 0) -> Captured:
         kind.__name__,
         kind.__qualname__,
         kind.__module__,
-        _text(exc),
-        "".join(traceback.format_exception_only(exc)).strip() if display else kind.__name__,
+        text,
+        _line(kind, text),
         display.rstrip("\n"),
         _carried(exc, depth),
         capture(cause, depth + 1) if cause is not None else None,

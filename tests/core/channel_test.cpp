@@ -70,6 +70,25 @@ TEST_F(channel_ops, bounded_admits_parked_senders_in_order) {
     EXPECT_EQ(try_recv(*b), ended(outcome::would_block));
 }
 
+TEST_F(channel_ops, every_take_from_a_batch_admits_a_sender) {
+    open(2);
+    for (std::uint64_t i = 0; i < 2; ++i) {
+        ASSERT_EQ(try_send(*a, i), outcome::ok);
+    }
+    std::vector<std::thread> senders;
+    for (std::uint32_t i = 1; i <= 3; ++i) {
+        senders.emplace_back([this, i] { EXPECT_EQ(send(*a, i + 1), outcome::ok); });
+        wait_parked_senders(*c, i);
+    }
+    for (std::uint32_t i = 0; i < 5; ++i) {
+        EXPECT_EQ(try_recv(*b), got(i));
+        EXPECT_EQ(c->parked_senders(), i < 3 ? 2 - i : 0);
+    }
+    for (std::thread& t : senders) {
+        t.join();
+    }
+}
+
 TEST_F(channel_ops, parked_receivers_are_served_in_order) {
     open(std::nullopt);
     std::vector<std::thread> receivers;

@@ -1,50 +1,62 @@
-/// Hazard H3: after a fork, parent and child have payloads of their own under the same addresses. Pipes order
-/// the steps of the two.
+/// Hazard H3: after a fork, parent and child have payloads of their own under the same addresses.
 
 #include "memory_fixture.hpp"
 
 #include <algorithm>
 #include <memory>
+#include <sys/socket.h>
 #include <thread>
+#include <utility>
 
 namespace isthmus::core::test {
 namespace {
 
 using fork_memory = memory_test;
 
-/// A message without content from one process to the other.
-class step {
+/// Orders the steps of two processes. Each side gives its end up when it ends, so neither waits for the dead.
+class steps {
   public:
-    step() { EXPECT_EQ(pipe(ends_), 0); }
-    step(const step&) = delete;
-    step& operator=(const step&) = delete;
-    ~step() {
-        close(ends_[0]);
-        close(ends_[1]);
+    steps() { EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends_), 0); }
+    steps(const steps&) = delete;
+    steps& operator=(const steps&) = delete;
+    ~steps() { finish(); }
+
+    /// After the fork: which side this process is.
+    void begin(bool child) {
+        mine_ = child ? 1 : 0;
+        close(std::exchange(ends_[1 - mine_], -1));
     }
-    void done() const { EXPECT_EQ(write(ends_[1], "x", 1), 1); }
+    void done() const { EXPECT_EQ(send(ends_[mine_], "x", 1, MSG_NOSIGNAL), 1); }
     void wait() const {
         char byte = 0;
-        EXPECT_EQ(read(ends_[0], &byte, 1), 1);
+        EXPECT_EQ(recv(ends_[mine_], &byte, 1, 0), 1) << "the other process has ended";
+    }
+    void finish() {
+        for (int& end : ends_) {
+            if (end >= 0) {
+                close(std::exchange(end, -1));
+            }
+        }
     }
 
   private:
     int ends_[2] = {-1, -1};
+    int mine_ = 0;
 };
 
-/// Forks; runs `of_child` there and `of_parent` here, then expects that the child found nothing wrong. A
-/// child that dies early closes no pipe (the parent has the ends, too), so it is killed by its alarm and the
-/// parent's steps are written so that each is done before anything can fail.
-void both(const std::function<void()>& of_child, const std::function<void()>& of_parent) {
+/// Forks; runs `of_child` there and `of_parent` here, then expects that the child found nothing wrong.
+void both(steps& order, const std::function<void()>& of_child, const std::function<void()>& of_parent) {
     std::fflush(nullptr);
     const pid_t child = fork();
     ASSERT_GE(child, 0);
+    order.begin(child == 0);
     if (child == 0) {
         of_child();
         std::fflush(nullptr);
         _exit(testing::Test::HasFailure() ? 1 : 0);
     }
     of_parent();
+    order.finish();
     int status = -1;
     EXPECT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0) << "the child's failures are printed above";
@@ -59,26 +71,26 @@ TEST_F(fork_memory, parent_and_child_write_payloads_of_their_own) {
     slot& s = *owner.make(500'000, 3);
     void* const object = owner.base(s);
     header_of(object).tag = 99;
-    const step child_wrote;
-    const step parent_wrote;
+    steps order;
     both(
+        order,
         [&] {
             const bool same = first_difference(s, object) == 0 && header_of(object).tag == 99;
             std::memset(payload_of(object), 0xcc, 400'000);
             header_of(object).tag = 1;
-            child_wrote.done();
-            parent_wrote.wait();
+            order.done();
+            order.wait();
             EXPECT_TRUE(same) << "what lay there at the fork";
             EXPECT_EQ(*payload_of(object), std::byte{0xcc});
             EXPECT_EQ(payload_of(object)[399'999], std::byte{0xcc});
             EXPECT_EQ(header_of(object).tag, 1U) << "the owner's header page is memory of the arena, too";
         },
         [&] {
-            child_wrote.wait();
+            order.wait();
             const bool same = first_difference(s, object) == 0 && header_of(object).tag == 99;
             std::memset(payload_of(object), 0xdd, 400'000);
             header_of(object).tag = 2;
-            parent_wrote.done();
+            order.done();
             EXPECT_TRUE(same) << "the child's writes must not show";
         });
     EXPECT_EQ(*payload_of(object), std::byte{0xdd});
@@ -94,28 +106,28 @@ TEST_F(fork_memory, foreign_windows_follow_their_own_process) {
     void* const twin = receiver.receive(owner->send(s));
     ASSERT_NE(twin, nullptr);
     header_of(twin).tag = 77;
-    const step child_wrote;
-    const step parent_wrote;
+    steps order;
     both(
+        order,
         [&] {
             const bool same = first_difference(s, twin) == 0 && header_of(twin).tag == 77;
             payload_of(object)[page_size] = std::byte{0xcc};
             header_of(twin).tag = 1;
-            child_wrote.done();
-            parent_wrote.wait();
+            order.done();
+            order.wait();
             EXPECT_TRUE(same);
             EXPECT_EQ(payload_of(twin)[page_size], std::byte{0xcc}) << "one memory in all of its windows";
-            EXPECT_EQ(memory().payload(s)[header_room + page_size - header_room], std::byte{0xcc});
+            EXPECT_EQ(memory().payload(s)[page_size], std::byte{0xcc});
             receiver.drop(twin);
             EXPECT_EQ(owner->drain(), 1U);
             owner->drop(s);
             EXPECT_EQ(s.state, slot::use::idle);
         },
         [&] {
-            child_wrote.wait();
+            order.wait();
             const bool same = first_difference(s, twin) == 0 && header_of(twin).tag == 77;
             payload_of(object)[page_size] = std::byte{0xdd};
-            parent_wrote.done();
+            order.done();
             EXPECT_TRUE(same);
             EXPECT_EQ(payload_of(twin)[page_size], std::byte{0xdd});
         });
@@ -131,10 +143,11 @@ TEST_F(fork_memory, a_payload_whose_owner_is_gone_is_copied_as_well) {
     slot& s = *owner->make(300'000, 4);
     void* const twin = receiver.receive(owner->send(s));
     owner.reset();
-    const step parent_let_go;
+    steps order;
     both(
+        order,
         [&] {
-            parent_let_go.wait();
+            order.wait();
             EXPECT_EQ(first_difference(s, twin), 0U);
             receiver.drop(twin);
             EXPECT_NE(s.state, slot::use::live);
@@ -143,7 +156,7 @@ TEST_F(fork_memory, a_payload_whose_owner_is_gone_is_copied_as_well) {
             // The parent's pages are freed and written anew while the child still reads its own.
             receiver.drop(twin);
             slot* const fresh = receiver.make(300'000, 500);
-            parent_let_go.done();
+            order.done();
             ASSERT_NE(fresh, nullptr);
             EXPECT_EQ(memory().index_of(*fresh), memory().index_of(s));
             receiver.drop(*fresh);
@@ -171,7 +184,9 @@ TEST_F(fork_memory, warm_and_new_blocks_work_in_both) {
         owner.drop(*again);
         owner.drop(*fresh);
     };
-    both([&] { use_memory(10); }, [&] { use_memory(20); });
+    steps order;
+    both(
+        order, [&] { use_memory(10); }, [&] { use_memory(20); });
     owner.drop(live);
 }
 

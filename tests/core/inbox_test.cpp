@@ -32,6 +32,7 @@ TEST(inbox, gives_back_the_oldest_first) {
         letters[n].number = n;
         EXPECT_EQ(box.post(letters[n]), n == 0 ? inbox::posted::first : inbox::posted::behind_others);
         EXPECT_FALSE(box.empty());
+        EXPECT_EQ(box.depth(), n + 1);
     }
     std::uint32_t expected = 0;
     for (auto* l = static_cast<letter*>(box.drain()); l != nullptr; l = next(l)) {
@@ -39,6 +40,7 @@ TEST(inbox, gives_back_the_oldest_first) {
     }
     EXPECT_EQ(expected, letters.size());
     EXPECT_TRUE(box.empty());
+    EXPECT_EQ(box.depth(), 0U);
     EXPECT_EQ(box.post(letters[2]), inbox::posted::first);
     EXPECT_EQ(box.drain(), &letters[2]);
 }
@@ -53,6 +55,7 @@ TEST(inbox, closed_refuses_until_it_is_reopened) {
     EXPECT_EQ(box.post(letters[1]), inbox::posted::refused);
     EXPECT_EQ(box.drain(), nullptr) << "a drain does not reopen";
     EXPECT_EQ(box.close(), nullptr);
+    EXPECT_EQ(box.depth(), 0U) << "what was refused does not wait";
     EXPECT_EQ(box.post(letters[2]), inbox::posted::refused);
     box.reopen();
     EXPECT_EQ(box.post(letters[2]), inbox::posted::first);
@@ -127,6 +130,7 @@ void post_and_drain(std::uint64_t close_after) {
         t.join();
     }
     EXPECT_EQ(box.drain(), nullptr);
+    EXPECT_EQ(box.depth(), 0U);
     std::uint64_t accepted = 0;
     std::uint64_t first = 0;
     for (const poster& p : all) {

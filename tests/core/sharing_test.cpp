@@ -3,7 +3,7 @@
 
 #include "memory_fixture.hpp"
 
-#include <algorithm>
+#include <memory>
 #include <set>
 
 namespace isthmus::core::test {

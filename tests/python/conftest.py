@@ -87,6 +87,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Wrap every test: all gauges return to their starting values, counters balance."""
+    for name in ("last_exc", "last_value", "last_traceback"):
+        vars(sys).pop(name, None)  # pytest leaves the last failure there, and it everything that test held
     gc.collect()
     # What a test before this one has just dropped must not count as this one's start.
     until(lambda: not unsettled(), 5.0)

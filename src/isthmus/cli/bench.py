@@ -33,7 +33,7 @@ GROUPS = {
     "hook-large": "the allocator hook and large objects",
 }
 #: Seconds after which a group is given up: far more than the slowest takes.
-LIMIT = 300
+LIMIT = 600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ class Contender:
 
     name: str
     batch: Callable[[int], Sequence[float]]
+    #: fixed; then nothing is run before the rounds, for what is slow, or starts cold on purpose
     count: int | None = None
     most: int = 1_000_000
     samples: list[float] = field(default_factory=list)
@@ -47,7 +48,6 @@ def measure(contenders: Sequence[Contender], settings: Settings) -> None:
 
 def _calibrate(one: Contender, settings: Settings) -> int:
     if one.count is not None:
-        one.batch(one.count)
         return one.count
     one.batch(1)
     count, last = 1, False

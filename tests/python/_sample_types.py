@@ -1,0 +1,40 @@
+"""Types that tests send: in a module of their own, which every interpreter can import cheaply."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple, NoReturn
+
+
+@dataclasses.dataclass
+class Point:
+    """Pickled by reference to its class."""
+
+    x: int
+    y: Any = None
+
+
+class Pair(NamedTuple):
+    """A tuple, but not of exactly that type."""
+
+    first: Any
+    second: Any
+
+
+class Refuses:
+    """Fails in the middle of being taken apart."""
+
+    def __reduce__(self) -> NoReturn:
+        raise ZeroDivisionError("in __reduce__")
+
+
+def explode() -> NoReturn:
+    """Stand for a constructor that fails."""
+    raise ZeroDivisionError("on arrival")
+
+
+class Explodes:
+    """Is taken apart well and fails when it is rebuilt."""
+
+    def __reduce__(self) -> Any:
+        return explode, ()

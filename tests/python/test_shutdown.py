@@ -1,0 +1,60 @@
+"""Interpreters that end, and processes that end: in every order, with everything in the way (H7, H8, H16)."""
+
+from __future__ import annotations
+
+import pytest
+from _subprocess import run_script
+
+KEPT = [
+    "global", "bytesio", "cycle", "interned", "class_attribute", "builtins", "thread_local", "context",
+    "exit_handler", "leaked", "leaked_stream",
+]  # fmt: skip
+
+STATES = [
+    "idle", "undelivered", "python_loop", "blocked_in_recv", "blocked_in_send", "blocked_in_sleep", "main_waits",
+    "traffic", "own_threads", "releases", "finalizers", "exit_handlers", "main_alone",
+]  # fmt: skip
+
+#: How the process leaves, and the exit status that a process without isthmus would have.
+WAYS = {"return": 0, "exit": 3, "_exit": 4, "exception": 1, "sigterm": -15, "ctrl_c": -2}
+
+
+@pytest.mark.parametrize("how", KEPT)
+def test_closing_in_every_order_with_twins_kept(how: str) -> None:
+    run_script("closing", "keeping", how)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "undelivered",
+        "waiting_peers",
+        "own_waiting_threads",
+        "closed_from_elsewhere",
+        "reused_window",
+        "main_object_outlives_nothing",
+    ],
+)
+def test_closing(case: str) -> None:
+    run_script("closing", case)
+
+
+@pytest.mark.parametrize("way", ["return", "exit"])
+@pytest.mark.parametrize("state", STATES)
+def test_leaving_a_process_that_finalises(state: str, way: str) -> None:
+    done = run_script("leaving", state, way, status=WAYS[way], timeout=60)
+    assert done.stdout == "ready\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("way", ["_exit", "exception", "sigterm", "ctrl_c"])
+@pytest.mark.parametrize("state", ["idle", "python_loop", "blocked_in_recv", "main_waits", "traffic"])
+def test_leaving_in_other_ways(state: str, way: str) -> None:
+    done = run_script("leaving", state, way, status=WAYS[way], timeout=60)
+    assert done.stdout == "ready\n"
+
+
+def test_leaving_while_c_code_never_ends() -> None:
+    """Tearing an interpreter down under a thread would crash: the process says so and ends without finalising."""
+    done = run_script("leaving", "blocked_for_ever", "return", status=1, timeout=60)
+    assert "leaving without finalising" in done.stderr
