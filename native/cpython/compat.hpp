@@ -31,6 +31,10 @@ PyAPI_FUNC(int) _PyInterpreterState_SetRunningMain(PyInterpreterState*);
 PyAPI_FUNC(void) _PyInterpreterState_SetNotRunningMain(PyInterpreterState*);
 PyAPI_FUNC(int) _PyInterpreterState_IsRunningMain(PyInterpreterState*);
 PyAPI_FUNC(PyInterpreterState*) _PyInterpreterState_LookUpID(std::int64_t);
+// Documented API, under names of our own: 3.13.0's header declares it to C++ as functions with C++ linkage.
+int isthmus_tracemalloc_track(unsigned domain, std::uintptr_t address,
+                              std::size_t size) __asm__("PyTraceMalloc_Track");
+int isthmus_tracemalloc_untrack(unsigned domain, std::uintptr_t address) __asm__("PyTraceMalloc_Untrack");
 }
 // NOLINTEND(bugprone-reserved-identifier)
 
@@ -52,6 +56,18 @@ inline void set_not_running_main(PyInterpreterState* state) noexcept {
 /// H14: importing datetime for the first time inside an isolated interpreter corrupts the heap on 3.13 (fixed
 /// in 3.14).
 inline constexpr bool datetime_wants_main_first = PY_VERSION_HEX < 0x030E0000;
+
+/// Whether tracemalloc traces now. Its module can be asked in the main interpreter only; this needs just a
+/// GIL.
+[[nodiscard]] inline bool tracemalloc_is_on() noexcept {
+    constexpr unsigned nobodys_domain = 0x69737468;
+    constexpr int disabled = -2;
+    if (isthmus_tracemalloc_track(nobodys_domain, 0, 1) == disabled) {
+        return false;
+    }
+    isthmus_tracemalloc_untrack(nobodys_domain, 0);
+    return true;
+}
 
 /// The live interpreter with this id, or null; no error is left set. Needs a thread state.
 [[nodiscard]] PyInterpreterState* look_up(std::int64_t number) noexcept;

@@ -1,6 +1,7 @@
 #include "cpython/hook.hpp"
 
 #include "cpython/current.hpp"
+#include "cpython/lifecycle.hpp"
 #include "cpython/refs.hpp"
 
 #include "core/stats.hpp"
@@ -201,12 +202,13 @@ bool barrier_everywhere() noexcept {
 }
 
 /// Stops tracemalloc, wraps, starts it again: otherwise its stop would take us out with it, and slots would
-/// reach free().
-void wrap_under_tracemalloc(PyObject* tracemalloc) {
-    const ref frames = require(PyObject_CallMethod(tracemalloc, "get_traceback_limit", nullptr));
-    check(PyObject_CallMethod(tracemalloc, "stop", nullptr));
+/// reach free(). In the main interpreter: its module loads in no other.
+void wrap_under_tracemalloc() {
+    const ref tracemalloc = require(PyImport_ImportModule("_tracemalloc"));
+    const ref frames = require(PyObject_CallMethod(tracemalloc.get(), "get_traceback_limit", nullptr));
+    check(PyObject_CallMethod(tracemalloc.get(), "stop", nullptr));
     wrap();
-    check(PyObject_CallMethod(tracemalloc, "start", "O", frames.get()));
+    check(PyObject_CallMethod(tracemalloc.get(), "start", "O", frames.get()));
     require(PyErr_WarnEx(
         PyExc_RuntimeWarning,
         "isthmus restarted tracemalloc to put its allocator hook below it; traces taken before are gone", 1));
@@ -218,16 +220,25 @@ bool install_hook() {
     if (original.malloc != nullptr) {
         return true;
     }
-    return guarded(false, [] {
-        const ref tracemalloc = require(PyImport_ImportModule("_tracemalloc"));
-        const ref tracing = require(PyObject_CallMethod(tracemalloc.get(), "is_tracing", nullptr));
-        if (PyObject_IsTrue(tracing.get()) == 1) {
-            wrap_under_tracemalloc(tracemalloc.get());
-        } else {
-            wrap();
-        }
+    if (!compat::tracemalloc_is_on()) {
+        wrap();
+        return true;
+    }
+    core::interpreter main;
+    main.state = PyInterpreterState_Main();
+    if (main.state == PyInterpreterState_Get()) {
+        return guarded(false, [] {
+            wrap_under_tracemalloc();
+            return true;
+        });
+    }
+    const entered inside(main);
+    guarded(false, [] {
+        wrap_under_tracemalloc();
         return true;
     });
+    PyErr_Clear(); // main's, where nobody asked for anything
+    return original.malloc != nullptr;
 }
 
 bool switch_placement_on() {

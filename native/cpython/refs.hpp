@@ -66,6 +66,19 @@ inline void require(int status) {
     }
 }
 
+/// One level of C recursion, counted by CPython for the scope. Throws python_error (RecursionError).
+class recursion_level {
+  public:
+    explicit recursion_level(const char* where) {
+        if (Py_EnterRecursiveCall(where) != 0) { // not negative on all versions
+            throw python_error{};
+        }
+    }
+    ~recursion_level() { Py_LeaveRecursiveCall(); }
+    recursion_level(const recursion_level&) = delete;
+    recursion_level& operator=(const recursion_level&) = delete;
+};
+
 /// Sets a Python exception of `type` and throws.
 template <typename... Args> [[noreturn]] void fail(PyObject* type, const char* format, Args... args) {
     PyErr_Format(type, format, args...);

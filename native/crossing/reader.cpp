@@ -72,16 +72,10 @@ ref reader::read_text() {
 ref reader::read_tuple() {
     const auto count = static_cast<Py_ssize_t>(number<std::uint64_t>());
     ref made = require(PyTuple_New(count));
-    require(Py_EnterRecursiveCall(" while receiving a tuple"));
-    try {
-        for (Py_ssize_t i = 0; i < count; ++i) {
-            PyTuple_SET_ITEM(made.get(), i, read().release());
-        }
-    } catch (...) {
-        Py_LeaveRecursiveCall();
-        throw;
+    const py::recursion_level level(" while receiving a tuple");
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        PyTuple_SET_ITEM(made.get(), i, read().release());
     }
-    Py_LeaveRecursiveCall();
     return made;
 }
 

@@ -85,17 +85,11 @@ bool writer::write_payload(PyObject* o) {
 bool writer::write_tuple(PyObject* o) {
     put(tag::tuple);
     put_number(static_cast<std::uint64_t>(PyTuple_GET_SIZE(o)));
-    py::require(Py_EnterRecursiveCall(" while sending a tuple"));
+    const py::recursion_level level(" while sending a tuple");
     bool whole = true;
-    try {
-        for (Py_ssize_t i = 0; whole && i < PyTuple_GET_SIZE(o); ++i) {
-            whole = write(PyTuple_GET_ITEM(o, i));
-        }
-    } catch (...) {
-        Py_LeaveRecursiveCall();
-        throw;
+    for (Py_ssize_t i = 0; whole && i < PyTuple_GET_SIZE(o); ++i) {
+        whole = write(PyTuple_GET_ITEM(o, i));
     }
-    Py_LeaveRecursiveCall();
     return whole;
 }
 

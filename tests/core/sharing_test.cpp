@@ -81,6 +81,24 @@ TEST_F(sharing, a_release_is_queued_once_however_often_shares_reach_zero) {
     owner.drop(s);
 }
 
+TEST_F(sharing, one_drain_runs_all_that_was_posted) {
+    // More than the 300 that CPython's own ring of pending calls holds.
+    constexpr std::size_t count = 500;
+    actor owner;
+    std::vector<slot*> objects;
+    for (std::uint64_t n = 0; n < count; ++n) {
+        objects.push_back(owner.make(5'000, n));
+        ASSERT_NE(objects.back(), nullptr);
+        owner.send(*objects.back()).reset();
+    }
+    EXPECT_EQ(owner.view().box.depth(), count);
+    EXPECT_EQ(owner.drain(), count);
+    for (slot* s : objects) {
+        EXPECT_EQ(header_of(owner.base(*s)).references, 1) << "a keeper was forgotten";
+        owner.drop(*s);
+    }
+}
+
 TEST_F(sharing, the_owners_last_reference_may_be_the_keepers) {
     actor owner;
     actor receiver;

@@ -21,6 +21,12 @@ class Pair(NamedTuple):
     second: Any
 
 
+class Text(str):
+    """Text with more than its characters."""
+
+    __slots__ = ()
+
+
 class Refuses:
     """Fails in the middle of being taken apart."""
 

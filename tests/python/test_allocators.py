@@ -21,15 +21,18 @@ def test_tracemalloc_started_before_the_import(frames: int) -> None:
 
 @pytest.mark.parametrize("option", ["tracemalloc", "tracemalloc=10"])
 def test_tracemalloc_from_the_command_line(option: str) -> None:
-    done = run_script("allocators", "tracing_from_the_command_line", options=["-X", option])
+    done = run_script("allocators", "traced", options=["-X", option])
     assert done.stderr.count("RuntimeWarning: isthmus restarted tracemalloc") == 1
 
 
-@pytest.mark.parametrize(
-    "case", ["tracing_between", "tracing_after", "stopped_while_slots_live", "traced_in_the_other"]
-)
+@pytest.mark.parametrize("case", ["tracing_before_create", "tracing_after", "stopped_while_slots_live"])
 def test_tracemalloc_started_later(case: str) -> None:
     run_script("allocators", case)
+
+
+@pytest.mark.parametrize("tracing", [0, 1])
+def test_first_import_in_an_isolated_interpreter(tracing: int) -> None:
+    run_script("allocators", "imported_first_elsewhere", tracing)
 
 
 def test_frozen_objects() -> None:

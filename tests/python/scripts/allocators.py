@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 import tempfile
 import tracemalloc
-import warnings
 from pathlib import Path
+
+import isthmus
 
 MIB = 1024 * 1024
 
 
-def _work(twins: bool = True) -> None:
-    from common import eventually, exercise, nothing_is_held
+def _work(own: int = 0, other: isthmus.Interpreter | None = None) -> None:
+    """Everything crosses as a twin and is given back, but for the caller's `own` objects."""
+    from common import eventually, exercise, exercise_with, nothing_is_held
 
-    import isthmus
+    before = isthmus.stats()
+    if other is None:
+        exercise()
+    else:
+        exercise_with(other)
+    eventually(lambda: nothing_is_held(own), "everything given back")
+    assert isthmus.stats().fallback_copies == before.fallback_copies
+    assert isthmus.stats().twins_made > before.twins_made
 
-    copied = isthmus.stats().fallback_copies
-    exercise()
-    eventually(nothing_is_held, "everything given back")
-    if twins:
-        assert isthmus.stats().fallback_copies == copied
-        assert isthmus.stats().twins_made > 0
+
+# CPython's tracemalloc keeps file names that belong to the interpreter that was traced. If that ends before tracing
+# does, they are freed a second time, with or without isthmus. So tracing ends first here.
 
 
 def plain() -> None:
@@ -31,46 +38,46 @@ def plain() -> None:
 
 
 def tracing_before_import(frames: str) -> None:
-    tracemalloc.start(int(frames))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        import isthmus
-    assert [w.category for w in caught] == [RuntimeWarning], caught
-    assert "tracemalloc" in str(caught[0].message)
+    """Done by hand: this script itself has imported isthmus already."""
+    program = f"""
+import sys, tracemalloc, warnings
+tracemalloc.start({frames})
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import isthmus
+assert [w.category for w in caught] == [RuntimeWarning], caught
+assert "tracemalloc" in str(caught[0].message)
+assert tracemalloc.is_tracing() and tracemalloc.get_traceback_limit() == {frames}
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import allocators
+allocators.traced()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def traced() -> None:
+    """Tracing from the start until now; then without."""
     assert tracemalloc.is_tracing()
-    assert tracemalloc.get_traceback_limit() == int(frames)
     isthmus.enable()
     kept = b"k" * MIB
     assert isthmus.describe(kept)["kind"] == "original"
     assert tracemalloc.get_traced_memory()[0] >= MIB
-    _work()
+    other = isthmus.create()
+    _work(1, other)
     tracemalloc.stop()
-    _work()
+    _work(1, other)
     assert kept == b"k" * MIB
+    other.close()
+    _work(1)
 
 
-def tracing_from_the_command_line() -> None:
-    assert tracemalloc.is_tracing()
-    _work()
-    tracemalloc.stop()
-    _work()
-
-
-def tracing_between() -> None:
-    """Started after the import, before the first create()."""
-    import isthmus
-
+def tracing_before_create() -> None:
     tracemalloc.start()
-    _work()
-    tracemalloc.stop()
-    _work()
-    assert isthmus.stats().slots_live == 0
+    traced()
 
 
 def tracing_after() -> None:
     """Started and stopped while objects of both times live in slots, in this interpreter and the other."""
-    import isthmus
-
     other = isthmus.create()
     r, s = isthmus.create_channel(None)
     other.run("kept = []", r=r)
@@ -92,12 +99,11 @@ def tracing_after() -> None:
     assert [x[0] for x in kept] == [98, 100, 102]
     kept.clear()
     other.run("kept.clear(); mine = None")
-    _work()
+    del grown
+    _work(0, other)
 
 
 def stopped_while_slots_live() -> None:
-    import isthmus
-
     isthmus.enable()
     before = [b"b" * MIB for _ in range(4)]
     tracemalloc.start(3)
@@ -112,24 +118,32 @@ def stopped_while_slots_live() -> None:
     _work()
 
 
-def traced_in_the_other() -> None:
-    """tracemalloc is one for the whole process: the other interpreter may start and stop it."""
-    import isthmus
+def imported_first_elsewhere(tracing: str) -> None:
+    """The runtime starts in an isolated interpreter, which can't load the module that knows of tracing."""
+    program = f"""
+import sys, tracemalloc, _interpreters
+if {int(tracing)}: tracemalloc.start()
+other = _interpreters.create()
+error = _interpreters.exec(other, "import sys; sys.path[:] = {sys.path!r}; import isthmus; isthmus.enable(); x = b'x' * 10**6")
+assert error is None, error
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import allocators
+if {int(tracing)}: allocators.traced_with(other)
+else: allocators._work(1)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
-    other = isthmus.create()
-    kept = b"k" * MIB
-    other.run("import tracemalloc; tracemalloc.start(); mine = b'm' * 1_000_000")
-    more = b"n" * MIB
-    other.run("tracemalloc.stop(); assert set(mine) == {109}")
-    assert (set(kept), set(more)) == ({107}, {110})
-    del kept, more
+
+def traced_with(number: int) -> None:
+    other = isthmus.Interpreter(number)
+    _work(1, other)
+    tracemalloc.stop()
+    _work(1, other)
     other.close()
     _work()
 
 
 def frozen() -> None:
-    import isthmus
-
     other = isthmus.create()
     r, s = isthmus.create_channel(None)
     value = b"v" * MIB
@@ -147,8 +161,6 @@ def frozen() -> None:
 
 def closed_descriptors() -> None:
     """Nothing of the arena has a number: what gets the freed ones stays as it was written."""
-    import isthmus
-
     isthmus.enable()
     early = b"e" * MIB
     with isthmus.create() as other:
@@ -162,8 +174,8 @@ def closed_descriptors() -> None:
         path.write_bytes(text)
         opened.append(os.open(path, os.O_RDWR))
     assert opened == list(range(opened[0], opened[0] + 60)), "the freed numbers are used again"
-    _work()
-    _work()
+    _work(2)
+    _work(2)
     assert set(early) == {101}
     for number in opened:
         assert os.pread(number, len(text) + 1, 0) == text
@@ -174,15 +186,9 @@ def closed_descriptors() -> None:
     folder.rmdir()
 
 
-table = {
-    "plain": plain,
-    "tracing_before_import": tracing_before_import,
-    "tracing_from_the_command_line": tracing_from_the_command_line,
-    "tracing_between": tracing_between,
-    "tracing_after": tracing_after,
-    "stopped_while_slots_live": stopped_while_slots_live,
-    "traced_in_the_other": traced_in_the_other,
-    "frozen": frozen,
-    "closed_descriptors": closed_descriptors,
-}
-table[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    cases = [
+        plain, tracing_before_import, traced, tracing_before_create, tracing_after, stopped_while_slots_live,
+        imported_first_elsewhere, frozen, closed_descriptors,
+    ]  # fmt: skip
+    {case.__name__: case for case in cases}[sys.argv[1]](*sys.argv[2:])

@@ -46,9 +46,10 @@ def counters_balance() -> bool:
     return stats.releases_posted == stats.releases_run and not any(stats.inbox_depths.values())
 
 
-def nothing_is_held() -> bool:
+def nothing_is_held(own: int = 0) -> bool:
+    """No twin, no share, and only the `own` slots of objects that the caller still has."""
     stats = isthmus.stats()
-    return stats.twins_live == stats.shares_outstanding == stats.slots_live == 0 and counters_balance()
+    return stats.twins_live == stats.shares_outstanding == 0 and stats.slots_live == own and counters_balance()
 
 
 def run_in_thread(
@@ -78,29 +79,35 @@ def joined(thread: threading.Thread, seconds: float = 20) -> None:
         raise failure
 
 
+def exercise_with(other: isthmus.Interpreter, count: int = 6, size: int = MIB, rounds: int = 2) -> None:
+    """Send objects to `other` and back, and its own objects here, and check what arrives."""
+    there_r, there_s = isthmus.create_channel(None)
+    back_r, back_s = isthmus.create_channel(None)
+    for number in range(rounds):
+        sent: list[bytes | str] = [payload(size, number * count + n) for n in range(count)]
+        sent += [kind * size for kind in "aé€😀"]
+        for value in sent:
+            there_s.send(value)
+        other.run(
+            "for _ in range(n):\n    x = r.recv(); s.send(x); s.send(x + x[:1])\nx = None",
+            r=there_r,
+            s=back_s,
+            n=len(sent),
+        )
+        for value in sent:
+            assert back_r.recv(timeout=20) == value
+            longer = back_r.recv(timeout=20)
+            assert type(longer) is type(value)
+            assert (longer[:-1], longer[-1]) == (value, value[0])
+            del longer
+        del value
+        sent.clear()
+
+
 def exercise(count: int = 6, size: int = MIB, rounds: int = 2) -> None:
-    """Send objects to another interpreter and back, and check what arrives and that all is given back."""
+    """`exercise_with` a new interpreter."""
     with isthmus.create() as other:
-        there_r, there_s = isthmus.create_channel(None)
-        back_r, back_s = isthmus.create_channel(None)
-        for number in range(rounds):
-            sent: list[bytes | str] = [payload(size, number * count + n) for n in range(count)]
-            sent += [kind * size for kind in "aé€😀"]
-            for value in sent:
-                there_s.send(value)
-            other.run(
-                "got = [r.recv() for _ in range(n)]\nfor x in got: s.send(x)\nx = None\ngot.clear()",
-                r=there_r,
-                s=back_s,
-                n=len(sent),
-            )
-            for value in sent:
-                got = back_r.recv(timeout=20)
-                assert type(got) is type(value)
-                assert got == value
-                del got
-            del value
-            sent.clear()
+        exercise_with(other, count, size, rounds)
 
 
 def command(table: Mapping[str, Callable[..., None]]) -> None:

@@ -1,0 +1,272 @@
+"""Hazard H1: BytesIO writes in place into `bytes` of which it holds the only reference, so not into a twin."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+
+import pytest
+from conftest import LARGE, run_script, until
+
+import isthmus
+from isthmus import _isthmus
+
+Create = Callable[..., isthmus.Interpreter]
+
+# In each, `take()` gives the one reference to a fresh twin, and `stream` starts on it. What the twin held
+# must then be what `expected` says, and be gone from the stream's first bytes where something was written.
+WRITES = {
+    "write": "stream = io.BytesIO(take())\nstream.write(b'CHANGED')\nassert stream.getvalue()[:7] == b'CHANGED'",
+    "writelines": "stream = io.BytesIO(take())\nstream.writelines([b'CHAN', b'GED'])",
+    "getbuffer": "stream = io.BytesIO(take())\nwith stream.getbuffer() as b:\n    b[:7] = b'CHANGED'",
+    "getbuffer cast": "stream = io.BytesIO(take())\nmemoryview(stream.getbuffer()).cast('c')[0] = b'C'",
+    "readinto of another": (
+        "stream = io.BytesIO(take())\nb = stream.getbuffer()\nio.BytesIO(b'CHANGED').readinto(b)\ndel b"
+    ),
+    "truncate": "stream = io.BytesIO(take())\nstream.truncate(70_000)\nstream.write(b'CHANGED')",
+    "grow": "stream = io.BytesIO(take())\nstream.seek(0, 2)\nstream.write(b'CHANGED' * 100_000)",
+    "keyword": "stream = io.BytesIO(initial_bytes=take())\nstream.write(b'CHANGED')",
+    "explicit init": "stream = io.BytesIO()\nstream.__init__(take())\nstream.write(b'CHANGED')",
+    "unbound init": "stream = io.BytesIO.__new__(io.BytesIO)\nio.BytesIO.__init__(stream, take())\nstream.write(b'C')",
+    "init again": "stream = io.BytesIO(b'x' * 100)\nstream.__init__(take())\nstream.write(b'CHANGED')",
+    "init twice with twins": (
+        "stream = io.BytesIO(take())\nstream.__init__(take())\nstream.write(b'CHANGED')\nstream.__init__(b'')"
+    ),
+    "setstate": "stream = io.BytesIO()\nstream.__setstate__((take(), 0, None))\nstream.write(b'CHANGED')",
+    "subclass from before": "stream = Before(take())\nstream.write(b'CHANGED')",
+    "subclass with init from before": "stream = BeforeInit(take())\nstream.write(b'CHANGED')",
+    "subclass made later": (
+        "class After(io.BytesIO): pass\nstream = After(take())\nstream.write(b'CHANGED')"
+    ),
+    "subclass of a subclass": (
+        "class A(Before): pass\nclass B(A):\n    def __init__(self, x): super().__init__(x)\n"
+        "stream = B(take())\nstream.write(b'CHANGED')"
+    ),
+    "two bases": (
+        "class Mixed(BeforeInit, dict if False else object): pass\nstream = Mixed(take())\nstream.write(b'CHANGED')"
+    ),
+    "copy of the stream": (
+        "import copy\nstream = copy.copy(io.BytesIO(take()))\nstream.write(b'CHANGED')"
+    ),
+    "over getvalue": "stream = io.BytesIO(io.BytesIO(take()).getvalue())\nstream.write(b'CHANGED')",
+    "over read": "stream = io.BytesIO(io.BytesIO(take()).read())\nstream.write(b'CHANGED')",
+    "wrapped": "stream = io.TextIOWrapper(io.BytesIO(take()))\nstream.write('CHANGED')\nstream.flush()",
+    "buffered": "stream = io.BufferedRandom(io.BytesIO(take()))\nstream.write(b'CHANGED')\nstream.flush()",
+    "detached": (
+        "outer = io.TextIOWrapper(io.BytesIO(take()))\nstream = outer.detach()\ndel outer\nstream.write(b'CHANGED')"
+    ),
+    "in a cycle": (
+        "class Node(io.BytesIO):\n    def __del__(self):\n        self.seek(0)\n        self.write(b'CHANGED')\n"
+        "stream = Node(take())\nstream.me = stream\ndel stream\nimport gc\ngc.collect()"
+    ),
+    "weakly referenced": (
+        "import weakref\nclass Node(io.BytesIO):\n    def __del__(self): self.write(b'CHANGED')\n"
+        "stream = Node(take())\nref = weakref.ref(stream)\nstream.me = stream\ndel stream\nimport gc\ngc.collect()\n"
+        "assert ref() is None"
+    ),
+    "resurrected": (
+        "import gc\nkept = []\nclass Node(io.BytesIO):\n    def __del__(self): kept.append(self)\n"
+        "stream = Node(take())\ndel stream\nkept[0].write(b'CHANGED')\nkept.clear()"
+    ),
+    "view outlives the stream": (
+        "stream = io.BytesIO(take())\nview = stream.getbuffer()\ndel stream\nview[:7] = b'CHANGED'\ndel view"
+    ),
+    "closed": "stream = io.BytesIO(take())\nstream.write(b'CHANGED')\nstream.close()",
+}
+
+PREPARE = """
+import io
+class Before(io.BytesIO): pass
+class BeforeInit(io.BytesIO):
+    def __init__(self, data):
+        super().__init__(data)
+def take():
+    return twins.pop()
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[isthmus.Interpreter]:
+    """Subclasses that exist before isthmus is first used there, and after."""
+    with isthmus.create() as interp:
+        interp.run(PREPARE)
+        yield interp
+
+
+def original() -> bytes:
+    return bytes(range(200)) * (LARGE // 200)
+
+
+@pytest.mark.parametrize("way", WRITES)
+def test_writing_never_reaches_the_sender(prepared: isthmus.Interpreter, way: str) -> None:
+    payloads = [original(), original()]
+    before = [hashlib.sha256(each).digest() for each in payloads]
+    addresses = tuple(isthmus.describe(each)["slot"] for each in payloads)
+    prepared.run(
+        "import isthmus\ntwins = list(given)\ndel given\n"
+        "assert [isthmus.describe(each)['kind'] for each in twins] == ['twin'] * 2\n"
+        "assert tuple(isthmus.describe(each)['slot'] for each in twins) == slots",
+        given=tuple(payloads),
+        slots=addresses,
+    )
+    prepared.run(WRITES[way])
+    assert [hashlib.sha256(each).digest() for each in payloads] == before
+    prepared.run("for name in ('stream', 'outer', 'ref', 'view', 'b', 'kept'): globals().pop(name, None)")
+    prepared.run("import gc\ngc.collect()\ntwins.clear()")
+    assert [hashlib.sha256(each).digest() for each in payloads] == before
+    assert _isthmus.doctor_facts()["guarded_bytesio"] == 0
+
+
+def test_the_hazard_is_real_without_a_twin() -> None:
+    """What the tests above would find: otherwise they prove nothing about the guard."""
+    run_script(
+        """
+        import ctypes, io
+        data = b"o" * 100_000
+        address = id(data) + bytes.__basicsize__ - 1
+        stream = io.BytesIO(data)
+        del data
+        stream.write(b"CHANGED")
+        assert ctypes.string_at(address, 7) == b"CHANGED"
+        """
+    )
+
+
+def test_the_guard_counts_and_lets_go(interp: isthmus.Interpreter) -> None:
+    payload = original()
+    count = lambda: _isthmus.doctor_facts()["guarded_bytesio"]  # noqa: E731
+    start = count()
+    interp.run("import io\nstreams = [io.BytesIO(x) for _ in range(5)]", x=payload)
+    assert count() == start + 5
+    interp.run("streams[0].__init__(b'')\nstreams[1].close()\ndel streams[4]")
+    assert start + 2 <= count() <= start + 3
+    interp.run("streams[2].write(b'CHANGED')\nassert streams[3].getvalue() is x")
+    interp.run("del streams, x")
+    assert count() == start
+    assert payload == original()
+
+
+def test_reading_shares_and_costs_no_copy(interp: isthmus.Interpreter) -> None:
+    payload = original()
+    interp.run(
+        """if True:
+        import io, isthmus
+        stream = io.BytesIO(x)
+        assert stream.getvalue() is x
+        assert stream.read() is x
+        assert isthmus.owner(stream.getvalue()) is isthmus.get_main()
+        """,
+        x=payload,
+    )
+
+
+def test_zipfile_in_append_mode(interp: isthmus.Interpreter) -> None:
+    import zipfile
+
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("first", bytes(LARGE))
+    payload = bytes(bytearray(stream.getvalue()))
+    before = hashlib.sha256(payload).digest()
+    r, s = isthmus.create_channel(1)
+    s.send(payload)
+    interp.run(
+        """if True:
+        import io, zipfile
+        stream = io.BytesIO(r.recv())
+        with zipfile.ZipFile(stream, 'a') as archive:
+            archive.writestr('second', b'2')
+            assert archive.namelist() == ['first', 'second']
+        with zipfile.ZipFile(stream) as archive:
+            assert archive.testzip() is None
+        """,
+        r=r,
+    )
+    assert hashlib.sha256(payload).digest() == before
+
+
+def test_the_owners_own_streams(interp: isthmus.Interpreter) -> None:
+    """The owner's BytesIO finds the keeper's reference and copies before it writes."""
+    stream = io.BytesIO(original())
+    r, s = isthmus.create_channel(1)
+    s.send(stream.getvalue())
+    stream.write(b"CHANGED")
+    interp.run("x = r.recv()\nassert x[:7] == bytes(range(7))", r=r)
+    assert stream.getvalue()[:7] == b"CHANGED"
+
+
+def test_an_original_that_came_home(interp: isthmus.Interpreter) -> None:
+    r, s = isthmus.create_channel(1)
+    interp.run("x = bytes(range(200)) * 500\ns.send(x)", s=s)
+    s.send(r.recv())
+    interp.run(
+        """if True:
+        import io
+        kept = x
+        stream = io.BytesIO(r.recv())
+        stream.write(b'CHANGED')
+        assert kept == bytes(range(200)) * 500
+        """,
+        r=r,
+    )
+
+
+def test_several_interpreters_write_at_once(new_interp: Create) -> None:
+    payload = original()
+    interps = [new_interp() for _ in range(3)]
+    for number, each in enumerate(interps):
+        each.run(
+            "import io\nstream = io.BytesIO(x)\ndel x\nstream.write(mark * 1000)", x=payload, mark=b"%d" % number
+        )
+    for number, each in enumerate(interps):
+        each.run(
+            "assert stream.getvalue() == mark * 1000 + (bytes(range(200)) * 500)[1000:]", mark=b"%d" % number
+        )
+    assert payload == original()
+
+
+def test_streams_that_die_with_their_interpreter(new_interp: Create) -> None:
+    payload, start = original(), _isthmus.doctor_facts()["guarded_bytesio"]
+    interp = new_interp()
+    interp.run(
+        """if True:
+        import io, sys, atexit
+        class Last(io.BytesIO):
+            def __del__(self):
+                self.seek(0)
+                self.write(b'CHANGED')
+        sys.stays = Last(x)
+        cycle = Last(x)
+        cycle.me = cycle
+        sys.modules['io'].also = Last(x)
+        atexit.register(lambda: Last(x).write(b'CHANGED'))
+        """,
+        x=payload,
+    )
+    assert _isthmus.doctor_facts()["guarded_bytesio"] == start + 3
+    interp.close()
+    assert payload == original()
+    assert until(lambda: _isthmus.doctor_facts()["guarded_bytesio"] == start)
+
+
+def test_errors_of_bytesio_are_its_own(interp: isthmus.Interpreter) -> None:
+    interp.run(
+        """if True:
+        import io
+        for call in (lambda: io.BytesIO(x, x), lambda: io.BytesIO(data=x), lambda: io.BytesIO(5)):
+            try:
+                call()
+            except TypeError:
+                continue
+            raise AssertionError
+        stream = io.BytesIO(x)
+        with stream.getbuffer():
+            try:
+                stream.__init__(x)
+            except BufferError:
+                failed = True
+        assert failed and stream.getvalue() == x
+        """,
+        x=original(),
+    )

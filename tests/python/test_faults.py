@@ -1,0 +1,18 @@
+"""Received objects are never changed in place (invariants 1, 2); what is dropped is given back (5, 6)."""
+
+from __future__ import annotations
+
+import pytest
+from _subprocess import run_script
+
+
+def test_nothing_changes_an_object_that_others_hold() -> None:
+    run_script("changing")
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["idle", "busy", "busy_in_c", "blocked_in_c", "blocked_in_lock", "blocked_in_recv", "blocked_in_send"],
+)
+def test_a_thousand_releases_reach_an_owner_that_does_not_ask(state: str) -> None:
+    run_script("releasing", state)
