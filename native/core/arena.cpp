@@ -167,10 +167,6 @@ void arena::punch(std::size_t offset, std::size_t length) const noexcept {
     }
 }
 
-void arena::drop_header(unsigned window, std::size_t offset) const noexcept {
-    madvise(at(window, offset), page_size, MADV_DONTNEED);
-}
-
 bool arena::refound(void (*copy_live)(const std::byte* from, std::byte* to, void* context),
                     void* context) noexcept {
     const int fd = make_memory(capacity_);

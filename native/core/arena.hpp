@@ -70,8 +70,6 @@ class arena {
     void populate(unsigned window, std::size_t offset, std::size_t length) const noexcept;
     /// Frees the shared pages; they read as zero afterwards.
     void punch(std::size_t offset, std::size_t length) const noexcept;
-    /// Drops a private header page of a dead twin.
-    void drop_header(unsigned window, std::size_t offset) const noexcept;
 
     /// Fork, in the child: gives this process memory of its own under the same addresses. `copy_live` is
     /// called with the old and the new writable master and copies what must survive; afterwards the caller

@@ -39,8 +39,6 @@ class gate {
     [[nodiscard]] bool is_shut() const noexcept {
         return (word_.load(std::memory_order_acquire) & shut_bit) != 0;
     }
-    /// For a new interpreter in the same record. Precondition: shut and empty.
-    void reopen() noexcept { word_.store(0, std::memory_order_release); }
 
   private:
     static constexpr std::uint32_t shut_bit = std::uint32_t{1} << 31;

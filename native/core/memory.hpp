@@ -97,7 +97,7 @@ class memory_system {
     }
     [[nodiscard]] window& window_at(unsigned index) noexcept { return windows_[index]; }
 
-    // fork (memory_fork.cpp); registered by start()
+    // fork (memory_life.cpp); registered by start()
     void before_fork() noexcept;
     void after_fork_in_parent() noexcept;
     void after_fork_in_child() noexcept;

@@ -113,7 +113,7 @@ outcome waiter::wait(party& by, futex::deadline until, wait_site& site, spin_bud
     return result();
 }
 
-bool waiter::spin(const party& by, futex::deadline until, futex::nanoseconds budget) noexcept {
+bool waiter::spin(const party& by, futex::deadline until, futex::nanoseconds budget) const noexcept {
     for (int i = 0; i < 16; ++i) { // the common quick answer, without a look at the clock
         if (!pending()) {
             return true;

@@ -120,7 +120,7 @@ class waiter {
 
     [[nodiscard]] outcome result() const noexcept;
     void finish(outcome how) noexcept;
-    [[nodiscard]] bool spin(const party& by, futex::deadline until, futex::nanoseconds budget) noexcept;
+    [[nodiscard]] bool spin(const party& by, futex::deadline until, futex::nanoseconds budget) const noexcept;
     void sleep(futex::deadline until, bool main_thread) noexcept;
 
     futex::word state_{waiting};

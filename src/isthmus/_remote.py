@@ -1,7 +1,7 @@
-"""Exceptions on their way between interpreters: taken down where they were raised, rebuilt where `run` was called.
+"""Exceptions on their way between interpreters: taken down where raised, rebuilt where `run` was called.
 
-The extension calls `capture` in the interpreter that failed and `rebuild` in the caller's; between them there are only
-`str`, `bytes`, None and tuples.
+The extension calls `capture` in the interpreter that failed and `rebuild` in the caller's; between them there
+are only `str`, `bytes`, None and tuples.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def _rebuilt(captured: Captured) -> BaseException:
 def rebuild(captured: Captured, as_itself: bool) -> BaseException:
     """Build the exception to raise in the caller's interpreter.
 
-    `as_itself`: an exception whose class is exactly a builtin one (deriving from `Exception`, or `KeyboardInterrupt`)
-    arrives as itself, caused by the `ExecutionFailed` that has the remote traceback; else it is always an
-    `ExecutionFailed`.
+    `as_itself`: an exception whose class is exactly a builtin one (deriving from `Exception`, or
+    `KeyboardInterrupt`) arrives as itself, caused by the `ExecutionFailed` that has the remote traceback;
+    else it is always an `ExecutionFailed`.
     """
     return _rebuilt(captured) if as_itself else _failure(captured)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from typing import Any, NamedTuple, NoReturn
 
 
@@ -44,3 +45,13 @@ class Explodes:
 
     def __reduce__(self) -> Any:
         return explode, ()
+
+
+class Buffered:
+    """Gives its bytes to pickle as a buffer that may stay out of band."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Buffered, (pickle.PickleBuffer(self.data),)

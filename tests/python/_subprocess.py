@@ -1,4 +1,4 @@
-"""Runs a named script of `tests/python/scripts` in a process of its own, and judges how that process ended."""
+"""Runs a script of `tests/python/scripts` in a process of its own, and judges how that process ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FATAL = ("Fatal", "Segmentation", "Sanitizer", "terminate called", "double free
 
 def run_script(
     script: str,
-    *arguments: str | int,
+    *arguments: str | float,
     status: int = 0,
     timeout: float = 120,
     env: Mapping[str, str] | None = None,
@@ -58,7 +58,8 @@ def run_script(
         process.kill()
         out, err = process.communicate()
         pytest.fail(f"{script} {arguments} hangs\n{out[-4000:]}\n{err[-8000:]}")
-    told = f"{script} {arguments}: exit status {process.returncode}, not {status}\n{out[-4000:]}\n{err[-8000:]}"
+    how = f"exit status {process.returncode}, not {status}"
+    told = f"{script} {arguments}: {how}\n{out[-4000:]}\n{err[-8000:]}"
     assert process.returncode == status, told
     if status not in (-signal.SIGKILL, -signal.SIGABRT):
         assert not [word for word in _FATAL if word in err], told

@@ -1,8 +1,9 @@
-"""Allocators around and under the hook: tracemalloc (H5), PYTHONMALLOC, gc.freeze, closed descriptors (H4)."""
+"""Allocators around the hook: tracemalloc (H5), PYTHONMALLOC, gc.freeze; closed descriptors (H4)."""
 
 from __future__ import annotations
 
 import pytest
+
 from _subprocess import SANITIZED, run_script
 
 ALLOCATORS = ["malloc", "debug", "pymalloc", "malloc_debug", "pymalloc_debug"]

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from conftest import PATIENCE, Running
 
 import isthmus
+from conftest import PATIENCE, Running
 
 Create = Callable[..., isthmus.Interpreter]
 Spawn = Callable[..., Running]
@@ -53,7 +53,8 @@ def test_after_its_own_close_an_end_refuses_with_value_error(interp: isthmus.Int
     interp.run("s.send(2)")  # the other interpreter has closed nothing
     assert r.recv(PATIENCE) == 2
     r.close()
-    for action in (r.recv, r.recv_nowait, lambda: next(r)):
+    actions: list[Callable[[], object]] = [r.recv, r.recv_nowait, lambda: next(r)]
+    for action in actions:
         with pytest.raises(ValueError, match="closed"):
             action()
 
@@ -72,7 +73,8 @@ def test_recv_drains_what_is_buffered_then_ends(interp: isthmus.Interpreter) -> 
     interp.run("s.send(1)\ns.send(2)\ns.close()", s=s)
     s.close()
     assert [r.recv(), r.recv_nowait()] == [1, 2]
-    for action in (r.recv, r.recv_nowait, lambda: r.recv(timeout=0)):
+    actions: list[Callable[[], object]] = [r.recv, r.recv_nowait, lambda: r.recv(timeout=0)]
+    for action in actions:
         with pytest.raises(EOFError):
             action()
 

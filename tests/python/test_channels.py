@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PATIENCE, Running, run_script, until
 
 import isthmus
+from conftest import PATIENCE, Running, run_script, until
 
 Create = Callable[..., isthmus.Interpreter]
 Spawn = Callable[..., Running]
@@ -206,7 +206,10 @@ def test_bad_capacities(capacity: Any, error: type[Exception]) -> None:
 
 
 def test_bad_arguments() -> None:
+    r: Any
+    s: Any
     r, s = isthmus.create_channel(1)
+    make: Any = isthmus.create_channel
     for timeout, error in ((-1, ValueError), (float("nan"), ValueError), ("1", TypeError), (b"", TypeError)):
         with pytest.raises(error):
             r.recv(timeout)
@@ -221,8 +224,8 @@ def test_bad_arguments() -> None:
         lambda: s.send(1, 2, 3),
         lambda: s.send_nowait(),
         lambda: s.close(1),
-        lambda: isthmus.create_channel(1, 2),
-        lambda: isthmus.create_channel(size=1),
+        lambda: make(1, 2),
+        lambda: make(size=1),
     ]
     for call in wrong:
         with pytest.raises(TypeError):

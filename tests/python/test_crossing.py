@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from _sample_types import Explodes, Pair, Point, Refuses
-from conftest import LARGE
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import isthmus
+from _sample_types import Buffered, Explodes, Pair, Point, Refuses
+from conftest import LARGE
 
 ECHO = """
 while True:
@@ -36,10 +36,11 @@ while True:
     del item
 """
 THRESHOLD = 64 * 1024
-# What lies in a slot is the object, header included, so the first shared payload is shorter than the threshold.
+# What counts is the object, header included: the first shared payload is shorter than the threshold.
 AROUND = [
     *range(46, 52), 255, 256,
-    THRESHOLD - 64, *range(THRESHOLD - 58, THRESHOLD - 30), THRESHOLD - 1, THRESHOLD, THRESHOLD + 1, 1_000_003,
+    THRESHOLD - 64, *range(THRESHOLD - 58, THRESHOLD - 30), THRESHOLD - 1, THRESHOLD, THRESHOLD + 1,
+    1_000_003,
 ]  # fmt: skip
 
 
@@ -225,6 +226,16 @@ def test_large_payloads_inside_an_object_are_shared(bounce: Bounce) -> None:
     assert after.twins_made == before.twins_made + 2
 
 
+def test_buffers_of_pickle_5_go_out_of_band(bounce: Bounce) -> None:
+    for data in (bytes(LARGE), bytearray(b"w" * LARGE), b"small", bytearray(b"small")):
+        got = bounce(Buffered(data)).data
+        assert got == data
+        assert isinstance(got, bytes) == isinstance(data, bytes)
+        if isinstance(data, bytearray):
+            got[0] = 0
+            assert data[0] != 0
+
+
 def test_shared_references_and_cycles_are_kept(bounce: Bounce) -> None:
     inner: list[Any] = [1]
     got = bounce([inner, inner, (inner,)])
@@ -243,7 +254,14 @@ def test_shared_references_and_cycles_are_kept(bounce: Bounce) -> None:
     [
         (lambda: lambda: 0, "", "function"),
         (threading.Lock, "", "lock"),
-        (lambda: (1, (2, "x", (x for x in ()))), "[1][2]", "generator"),
+        (
+            lambda: (
+                1,
+                (2, "x", (x for x in "")),
+            ),
+            "[1][2]",
+            "generator",
+        ),
         (lambda: {"key": [0, memoryview(b"x")]}, "['key'][1]", "memoryview"),
         (lambda: {sys: 1}, "[key ", "module"),
         (lambda: Point(1, [sys]), ".y[0]", "module"),
@@ -268,9 +286,11 @@ def test_what_can_not_cross_is_named(make: Callable[[], Any], path: str, kind: s
 
 def test_is_shareable_tells_the_truth_in_depth() -> None:
     r, s = isthmus.create_channel()
-    for value in (None, 1, "x" * LARGE, (b"x", (r, s)), [isthmus.get_main()], {"k": Point(1)}, Point, len):
+    yes: list[Any] = [None, 1, "x" * LARGE, (b"x", (r, s)), [isthmus.get_main()], {"k": Point(1)}, Point, len]
+    no: list[Any] = [lambda: 0, (1, (2, lambda: 0)), [sys], Point(1, sys), threading.Lock()]
+    for value in yes:
         assert isthmus.is_shareable(value) is True
-    for value in (lambda: 0, (1, (2, lambda: 0)), [sys], Point(1, sys), threading.Lock()):
+    for value in no:
         assert isthmus.is_shareable(value) is False
 
 

@@ -1,4 +1,4 @@
-"""What an uncaught exception in another interpreter becomes in the caller of `run`, `exec`, `prepare_main`."""
+"""What an exception of another interpreter becomes in the caller of `run`, `exec` and `prepare_main`."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def test_its_own_cause_is_the_causes_cause(interp: isthmus.Interpreter) -> None:
         chain.append(link)
         link = link.__cause__
     assert [type(each) for each in chain] == [
-        ValueError, isthmus.ExecutionFailed, LookupError, isthmus.ExecutionFailed, KeyError, isthmus.ExecutionFailed,
-    ]  # fmt: skip
+        kind for own in (ValueError, LookupError, KeyError) for kind in (own, isthmus.ExecutionFailed)
+    ]
     assert [each.args for each in chain[::2]] == [("third",), ("second",), ("first",)]
 
 
@@ -178,12 +178,16 @@ def test_arguments_that_can_not_cross_are_replaced_by_their_text(
     failure = raised_by(interp, source)
     assert type(failure) is ValueError
     assert failure.args == (remote(failure).msg,)
-    assert "object" in remote(failure).msg or "function" in remote(failure).msg or "_io" in remote(failure).msg
+    assert (
+        "object" in remote(failure).msg or "function" in remote(failure).msg or "_io" in remote(failure).msg
+    )
 
 
 def test_notes_arrive(interp: isthmus.Interpreter) -> None:
     for argument in ("'plain'", "lambda: 1"):
-        failure = raised_by(interp, f"e = KeyError({argument})\ne.add_note('one')\ne.add_note('two')\nraise e")
+        failure = raised_by(
+            interp, f"e = KeyError({argument})\ne.add_note('one')\ne.add_note('two')\nraise e"
+        )
         assert type(failure) is KeyError
         assert failure.__notes__ == ["one", "two"]
         assert "two" in remote(failure).errdisplay
@@ -207,7 +211,10 @@ def test_exception_groups(interp: isthmus.Interpreter) -> None:
     failure = raised_by(interp, "raise ExceptionGroup('many', [ValueError(1), KeyError('k')])")
     assert type(failure) is ExceptionGroup
     assert failure.message == "many"
-    assert [(type(each), each.args) for each in failure.exceptions] == [(ValueError, (1,)), (KeyError, ("k",))]
+    assert [(type(each), each.args) for each in failure.exceptions] == [
+        (ValueError, (1,)),
+        (KeyError, ("k",)),
+    ]
 
 
 def test_an_exception_group_whose_members_can_not_cross(interp: isthmus.Interpreter) -> None:
@@ -249,7 +256,9 @@ def test_exec_always_raises_execution_failed(interp: isthmus.Interpreter, source
 
 
 def test_excinfo_of_exec_in_detail(interp: isthmus.Interpreter) -> None:
-    failure = failure_of(lambda: interp.exec("class Own(Exception):\n    class In(KeyError): pass\nraise Own.In('m')"))
+    failure = failure_of(
+        lambda: interp.exec("class Own(Exception):\n    class In(KeyError): pass\nraise Own.In('m')")
+    )
     assert isinstance(failure, isthmus.ExecutionFailed)
     info = failure.excinfo
     assert (info.type.__name__, info.type.__qualname__, info.type.__module__) == ("In", "Own.In", "__main__")

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import LARGE, Running
 
 import isthmus
+from conftest import LARGE, Running
 
 Create = Callable[..., isthmus.Interpreter]
 Spawn = Callable[..., Running]
+Make = Callable[[], Any]
 
-PAYLOADS = {"bytes": lambda: b"p" * LARGE, "ascii": lambda: "p" * LARGE, "ucs4": lambda: "😀" * LARGE}
+# Functions, since a fixture's or a parameter's value would outlive its test.
+each_kind = pytest.mark.parametrize(
+    "make",
+    [lambda: b"p" * LARGE, lambda: "p" * LARGE, lambda: "😀" * LARGE],
+    ids=["bytes", "ascii", "ucs4"],
+)
 
 
-@pytest.fixture(params=PAYLOADS)
-def payload(request: pytest.FixtureRequest) -> Any:
-    made: Callable[[], Any] = PAYLOADS[request.param]
-    return made()
-
-
-def test_there_and_back(interp: isthmus.Interpreter, payload: Any) -> None:
+@each_kind
+def test_there_and_back(interp: isthmus.Interpreter, make: Make) -> None:
+    payload = make()
     r, s = isthmus.create_channel(1)
     interp.run("s.send(x)", x=payload, s=s)
     assert r.recv() is payload
 
 
-def test_a_message_to_oneself(payload: Any) -> None:
+@each_kind
+def test_a_message_to_oneself(make: Make) -> None:
+    payload = make()
     r, s = isthmus.create_channel(None)
     for value in (payload, (payload, 1), [payload], {"k": (payload,)}):
         s.send(value)
@@ -38,7 +43,9 @@ def test_a_message_to_oneself(payload: Any) -> None:
     assert r.recv()["k"][0] is payload
 
 
-def test_sent_a_thousand_times(interp: isthmus.Interpreter, payload: Any) -> None:
+@each_kind
+def test_sent_a_thousand_times(interp: isthmus.Interpreter, make: Make) -> None:
+    payload = make()
     there, back = isthmus.create_channel(1), isthmus.create_channel(1)
     before = isthmus.stats()
     interp.prepare_main(r=there[0], s=back[1])
@@ -54,15 +61,19 @@ def test_sent_a_thousand_times(interp: isthmus.Interpreter, payload: Any) -> Non
     assert after.releases_posted <= before.releases_posted + 100
 
 
-def test_through_a_chain_of_interpreters(new_interp: Create, spawn: Spawn, payload: Any) -> None:
+@each_kind
+def test_through_a_chain_of_interpreters(new_interp: Create, spawn: Spawn, make: Make) -> None:
+    payload = make()
     channels = [isthmus.create_channel() for _ in range(4)]
-    for (r, _), (_, s) in zip(channels, channels[1:], strict=False):
+    for (r, _), (_, s) in itertools.pairwise(channels):
         spawn(new_interp(), "s.send(r.recv())", r=r, s=s)
     channels[0][1].send(payload)
     assert channels[-1][0].recv() is payload
 
 
-def test_after_the_sender_was_closed_it_is_still_one_object(new_interp: Create, payload: Any) -> None:
+@each_kind
+def test_after_the_sender_was_closed_it_is_still_one_object(new_interp: Create, make: Make) -> None:
+    payload = make()
     r, s = isthmus.create_channel(None)
     interp = new_interp()
     # Concatenated, so that the payload is the other interpreter's own.
@@ -73,13 +84,17 @@ def test_after_the_sender_was_closed_it_is_still_one_object(new_interp: Create, 
     assert first == payload + payload
 
 
-def test_a_copy_of_the_reference_here_is_no_second_object(interp: isthmus.Interpreter, payload: Any) -> None:
+@each_kind
+def test_a_copy_of_the_reference_here_is_no_second_object(interp: isthmus.Interpreter, make: Make) -> None:
+    payload = make()
     interp.run("assert x is y and len({id(x), id(y)}) == 1", x=payload, y=payload)
     del payload
     interp.run("x == y")
 
 
-def test_two_senders_of_one_payload(new_interp: Create, payload: Any) -> None:
+@each_kind
+def test_two_senders_of_one_payload(new_interp: Create, make: Make) -> None:
+    payload = make()
     a, b, c = new_interp(), new_interp(), new_interp()
     r, s = isthmus.create_channel(None)
     for each in (a, b):
@@ -87,7 +102,9 @@ def test_two_senders_of_one_payload(new_interp: Create, payload: Any) -> None:
     c.run("x = r.recv()\ny = r.recv()\nassert x is y", r=r)
 
 
-def test_the_second_twin_after_the_first_died_is_as_good(interp: isthmus.Interpreter, payload: Any) -> None:
+@each_kind
+def test_the_second_twin_after_the_first_died_is_as_good(interp: isthmus.Interpreter, make: Make) -> None:
+    payload = make()
     made = isthmus.stats().twins_made
     for _ in range(3):
         interp.run("assert x[:1] * len(x) == x\ndel x", x=payload)

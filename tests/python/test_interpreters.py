@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PATIENCE, Running, run_script, until
 
 import isthmus
+from conftest import PATIENCE, Running, run_script, until
 
 Create = Callable[..., isthmus.Interpreter]
 Spawn = Callable[..., Running]

@@ -1,4 +1,4 @@
-"""Full arenas, too few windows, resource limits, mapping limits: copies, counted, and no crash (invariant 9)."""
+"""Full arenas, too few windows, resource and mapping limits: copies, counted, no crash (invariant 9)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import resource
 from collections.abc import Callable
 
 import pytest
+
 from _subprocess import FULL, SANITIZED, limits_addresses, run_script
 
 MIB = 1024 * 1024

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _sample_types import Text
-from conftest import LARGE, PATIENCE, Running, run_script, until
 
 import isthmus
+from _sample_types import Text
+from conftest import LARGE, PATIENCE, Running, run_script, until
 from isthmus import _isthmus
 
 Create = Callable[..., isthmus.Interpreter]
 Spawn = Callable[..., Running]
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "bytes": bytes(range(250)) * 500,
     "ascii": "a" * LARGE,
     "latin1": "é" * LARGE,

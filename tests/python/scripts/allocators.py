@@ -1,4 +1,4 @@
-"""Allocators of others around the hook: tracemalloc in every order, PYTHONMALLOC, gc.freeze, closed descriptors."""
+"""Allocators around the hook: tracemalloc in every order, PYTHONMALLOC, gc.freeze; closed descriptors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import isthmus
@@ -29,8 +30,8 @@ def _work(own: int = 0, other: isthmus.Interpreter | None = None) -> None:
     assert isthmus.stats().twins_made > before.twins_made
 
 
-# CPython's tracemalloc keeps file names that belong to the interpreter that was traced. If that ends before tracing
-# does, they are freed a second time, with or without isthmus. So tracing ends first here.
+# CPython's tracemalloc keeps file names that belong to the interpreter that was traced. If that ends before
+# tracing does, they are freed a second time, with or without isthmus. So tracing ends first here.
 
 
 def plain() -> None:
@@ -124,7 +125,8 @@ def imported_first_elsewhere(tracing: str) -> None:
 import sys, tracemalloc, _interpreters
 if {int(tracing)}: tracemalloc.start()
 other = _interpreters.create()
-error = _interpreters.exec(other, "import sys; sys.path[:] = {sys.path!r}; import isthmus; isthmus.enable(); x = b'x' * 10**6")
+source = "import isthmus; isthmus.enable(); x = b'x' * 10**6"
+error = _interpreters.exec(other, "import sys; sys.path[:] = {sys.path!r}; " + source)
 assert error is None, error
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import allocators
@@ -136,9 +138,9 @@ else: allocators._work(1)
 
 def traced_with(number: int) -> None:
     other = isthmus.Interpreter(number)
-    _work(1, other)
+    _work(0, other)  # which replaces its `x`
     tracemalloc.stop()
-    _work(1, other)
+    _work(0, other)
     other.close()
     _work()
 
@@ -152,7 +154,8 @@ def frozen() -> None:
     holder = [value]
     holder.append(holder)  # type: ignore[arg-type]
     s.send(value)
-    other.run("l = [r.recv()]; l.append(l); gc.freeze(); assert set(l[0]) == {118}; del l; gc.unfreeze(); gc.collect()")
+    other.run("l = [r.recv()]; l.append(l); gc.freeze(); assert set(l[0]) == {118}; del l")
+    other.run("gc.unfreeze(); gc.collect()")
     del holder, value
     gc.unfreeze()
     gc.collect()
@@ -187,7 +190,7 @@ def closed_descriptors() -> None:
 
 
 if __name__ == "__main__":
-    cases = [
+    cases: list[Callable[..., None]] = [
         plain, tracing_before_import, traced, tracing_before_create, tracing_after, stopped_while_slots_live,
         imported_first_elsewhere, frozen, closed_descriptors,
     ]  # fmt: skip

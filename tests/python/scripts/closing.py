@@ -1,4 +1,4 @@
-"""Closing interpreters in every order, with everything in the way that can keep a twin, a message or a thread alive."""
+"""Closing interpreters in every order, with whatever can keep a twin, a message or a thread alive."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def own_waiting_threads() -> None:
 
 
 def closed_from_elsewhere() -> None:
-    """Closed by another interpreter, by two at once, by losing the last reference, by the standard library."""
+    """Closed by another interpreter, by two at once, by losing the last reference, by the stdlib."""
     import _interpreters
 
     for how in range(4):
@@ -177,12 +177,14 @@ def closed_from_elsewhere() -> None:
         if how == 0:
             closer.run("i.close(); j.close(); del i, j", i=scene.sender, j=scene.receiver)
         elif how == 1:
+            targets = {"i": scene.sender, "j": scene.receiver}
             threads = [
-                run_in_thread(each, "for x in (i, j): x.close()\ndel i, j, x", dict(i=scene.sender, j=scene.receiver))
+                run_in_thread(each, "for x in (i, j): x.close()\ndel i, j, x", targets)
                 for each in (closer, isthmus.create())
             ]
             for thread in threads:
                 joined(thread)
+            targets.clear()
         elif how == 2:
             del scene.sender, scene.receiver
         else:
@@ -195,7 +197,7 @@ def closed_from_elsewhere() -> None:
 
 
 def reused_window() -> None:
-    """The next interpreter gets the window of the one before, whose twins and orphans still exist elsewhere."""
+    """The next interpreter gets the window of the one before, whose orphans still exist elsewhere."""
     kept: list[Any] = []
     for turn in range(12):
         with isthmus.create() as other:
@@ -223,7 +225,7 @@ def reused_window() -> None:
 
 
 def main_object_outlives_nothing() -> None:
-    """A receiver that is closed over and over, with what main sent, while main changes and frees its objects."""
+    """Receivers are closed with what main sent, while main changes and frees its objects."""
     for turn in range(6):
         other = isthmus.create()
         r, s = isthmus.create_channel(None)
@@ -235,10 +237,10 @@ def main_object_outlives_nothing() -> None:
         if turn % 2:
             values.clear()
         other.close()
-        for n, value in zip((0, 2, 3), values, strict=False):
-            assert value == payload(MIB, turn * 9 + n)
+        expected = (payload(MIB, turn * 9 + n) for n in (0, 2, 3))
+        assert all(left == right for left, right in zip(values, expected, strict=False))
         values.clear()
-        value = None
+        del expected
         eventually(nothing_is_held, "everything given back")
 
 

@@ -17,11 +17,11 @@ KIB = 1024
 MIB = 1024 * KIB
 
 if "ISTHMUS_TEST_DUMP_AFTER" in os.environ:
-    faulthandler.dump_traceback_later(float(os.environ["ISTHMUS_TEST_DUMP_AFTER"]), file=sys.__stderr__)
+    faulthandler.dump_traceback_later(float(os.environ["ISTHMUS_TEST_DUMP_AFTER"]))
 
 
 def payload(size: int, seed: int = 0) -> bytes:
-    """`size` bytes whose every page differs, and which differ for every `seed`, first and last byte included."""
+    """`size` bytes whose every page differs, and which differ for every `seed`, the last byte included."""
     unit = b"".join(n.to_bytes(4, "little") for n in range(seed * 7, seed * 7 + 1021))
     return (unit * (size // len(unit) + 1))[: size - 1] + bytes([seed % 251])
 
@@ -49,11 +49,17 @@ def counters_balance() -> bool:
 def nothing_is_held(own: int = 0) -> bool:
     """No twin, no share, and only the `own` slots of objects that the caller still has."""
     stats = isthmus.stats()
-    return stats.twins_live == stats.shares_outstanding == 0 and stats.slots_live == own and counters_balance()
+    return (
+        stats.twins_live == stats.shares_outstanding == 0 and stats.slots_live == own and counters_balance()
+    )
 
 
 def run_in_thread(
-    interpreter: isthmus.Interpreter, source: str, shared: Mapping[str, Any] | None = None, *, daemon: bool = False
+    interpreter: isthmus.Interpreter,
+    source: str,
+    shared: Mapping[str, Any] | None = None,
+    *,
+    daemon: bool = False,
 ) -> threading.Thread:
     """Run `source` in `interpreter` in a new thread. An exception ends up in the attribute `failure`."""
 

@@ -169,7 +169,7 @@ def _used_and_closed_again(values: list[bytes]) -> None:
 
 
 def subprocesses() -> None:
-    """subprocess works while other interpreters live, and once they are closed with Python code between fork and exec.
+    """The module works while other interpreters live; later also with Python code between fork and exec.
 
     (While they live, a child that CPython forked to run Python code dies, with or without isthmus.)
     """
@@ -180,7 +180,9 @@ def subprocesses() -> None:
         s.send(data)
         other.run("x = r.recv()", r=r)
         for session in (False, True):
-            done = subprocess.run(echo, input=data, stdout=subprocess.PIPE, check=True, start_new_session=session)
+            done = subprocess.run(
+                echo, input=data, stdout=subprocess.PIPE, check=True, start_new_session=session
+            )
             assert done.stdout == data
         other.run("import zlib; assert zlib.crc32(x) == wanted", wanted=checksum(data))
         s.send(done.stdout)

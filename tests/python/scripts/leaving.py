@@ -1,4 +1,4 @@
-"""Leaving the process with interpreters, waits, messages and releases in every state: `leaving.py STATE HOW`."""
+"""Leaving the process with interpreters, waits and messages in every state: `leaving.py STATE HOW`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _filled() -> isthmus.Interpreter:
     for n in range(3):
         s.send(payload(MIB, n))
     other.run(
-        "import io, isthmus, sys, time\n"
+        "import io, isthmus, isthmus._remote, sys, time\n"
         "got = [r.recv() for _ in range(3)]; stream = io.BytesIO(got[0]); b = b'b' * 1_000_000\n"
         "s.send(b); t = 't' * 300_000; s.send(t)",
         r=r,
@@ -45,7 +45,9 @@ def _runs(source: str, shared: dict[str, Any] | None = None) -> None:
     """A daemon thread runs `source` in another interpreter; returns once it has begun."""
     ready_r, ready_s = isthmus.create_channel(None)
     other = _filled()
-    kept.append(run_in_thread(other, f"ready.send(1)\n{source}", {"ready": ready_s, **(shared or {})}, daemon=True))
+    kept.append(
+        run_in_thread(other, f"ready.send(1)\n{source}", {"ready": ready_s, **(shared or {})}, daemon=True)
+    )
     ready_r.recv(timeout=20)
 
 
@@ -149,7 +151,11 @@ def releases() -> None:
     back_r, back_s = isthmus.create_channel(None)
     for n in range(200):
         s.send(payload(70_000, n))
-    other.run("many = [r.recv() for _ in range(200)]\nfor n in range(200): s.send(bytes([n]) * 70_000)", r=r, s=back_s)
+    other.run(
+        "many = [r.recv() for _ in range(200)]\nfor n in range(200): s.send(bytes([n]) * 70_000)",
+        r=r,
+        s=back_s,
+    )
     got = [back_r.recv() for _ in range(200)]
     _runs("time.sleep(0.5)")
     del got
@@ -197,10 +203,8 @@ def exit_handlers() -> None:
     _filled()
 
     def late() -> None:
-        try:
+        with contextlib.suppress(isthmus.InterpreterError):
             exercise(count=2, rounds=1)
-        except isthmus.InterpreterError:
-            pass
 
     atexit.register(late)
     early.append(late)
@@ -237,8 +241,8 @@ def leave_by_ctrl_c() -> None:
 
 
 STATES = (
-    idle, undelivered, python_loop, blocked_in_recv, blocked_in_send, blocked_in_sleep, blocked_for_ever, main_waits,
-    traffic, own_threads, releases, finalizers, exit_handlers, main_alone,
+    idle, undelivered, python_loop, blocked_in_recv, blocked_in_send, blocked_in_sleep,
+    blocked_for_ever, main_waits, traffic, own_threads, releases, finalizers, exit_handlers, main_alone,
 )  # fmt: skip
 WAYS = {
     "return": lambda: None,

@@ -13,7 +13,7 @@ import isthmus
 
 
 class Pair:
-    """This interpreter and another one, which keeps what it receives."""
+    """An interpreter beside the current one, which keeps what it receives."""
 
     def __init__(self) -> None:
         self.other = isthmus.create()

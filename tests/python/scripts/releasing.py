@@ -1,4 +1,4 @@
-"""What an owner sent is given back when the receivers drop it, whatever the owner does: `releasing.py STATE`."""
+"""What an owner sent is given back when receivers drop it, whatever the owner does: `releasing.py STATE`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def main(state: str) -> None:
         file.truncate(mmap.PAGESIZE)
         flag = mmap.mmap(file.fileno(), mmap.PAGESIZE)
         owner.run(
-            "import mmap, os, threading\nm = mmap.mmap(file, mmap.PAGESIZE)\nfor n in range(count): s.send(b'x' * size)",
+            "import mmap, os, threading\n"
+            "m = mmap.mmap(file, mmap.PAGESIZE)\n"
+            "for n in range(count): s.send(b'x' * size)",
             s=s,
             file=file.fileno(),
             f=pipe_r,
@@ -53,11 +55,15 @@ def main(state: str) -> None:
     assert isthmus.stats().slots_live >= COUNT
     thread = None
     if (source := STATES[state]) is not None:
-        thread = run_in_thread(owner, f"ready.send(1)\n{source}", dict(ready=ready_s, never=never_r, full=full_s))
+        thread = run_in_thread(
+            owner, f"ready.send(1)\n{source}", {"ready": ready_s, "never": never_r, "full": full_s}
+        )
         ready_r.recv(timeout=20)
     entered_by_us = isthmus.stats().releases_run
     received.clear()
-    seconds = eventually(lambda: isthmus.stats().slots_live == 0, f"{COUNT} released by an owner that is {state}", BOUND)
+    seconds = eventually(
+        lambda: isthmus.stats().slots_live == 0, f"{COUNT} released by an owner that is {state}", BOUND
+    )
     stats = isthmus.stats()
     assert stats.twins_live == stats.shares_outstanding == 0, stats
     assert stats.releases_posted == stats.releases_run >= entered_by_us, stats
