@@ -155,6 +155,10 @@ class channel : public std::enable_shared_from_this<channel> {
     association senders_;
     bool closed_ = false;
 
+    /// Length of waiting_senders_; written under tail, grows only under both. A line of its own: every
+    /// receive reads it, and must not take the senders' line from them.
+    alignas(64) parked_count parked_senders_{0};
+
     // The receivers' cache line.
     alignas(64) short_lock head_;
     /// What the last batch taken from `in_` was, unless waiting for it did not pay: messages that lie there
@@ -174,7 +178,6 @@ class channel : public std::enable_shared_from_this<channel> {
     // The senders' cache line: all that sending to a parked receiver or into the buffer needs.
     alignas(64) short_lock tail_;
     parked_count parked_receivers_{0}; ///< length of waiting_receivers_; written under tail
-    parked_count parked_senders_{0};   ///< likewise; grows only under both
     party_id welcome_sender_ = 0;      ///< like welcome_receiver_; tail
     parking_queue waiting_receivers_;  ///< linked under both, unlinked under tail
     backlog in_;                       ///< tail

@@ -63,6 +63,9 @@ class message {
         }
         return *this;
     }
+    /// Takes over what lies in `stored`, whose lifetime ends here without another write to it: its cache line
+    /// need not come over for that. Precondition: this message is empty, and nobody destroys `stored`.
+    void relocate_from(const message& stored) noexcept { fields_ = stored.fields_; }
     message(const message&) = delete;
     message& operator=(const message&) = delete;
     ~message() { reset(); }

@@ -27,10 +27,12 @@ struct interpreter {
         gone     ///< its interpreter state no longer exists
     };
 
-    std::uint64_t identity = 0; ///< ours, never reused
-    std::int64_t number = 0;    ///< CPython's id; starts again at 0 when CPython is initialised again
-    std::string name;           ///< for people; written before anybody else knows the record
-    void* state = nullptr;      ///< PyInterpreterState; never read once `gone`
+    std::uint64_t identity = 0;  ///< ours, never reused
+    std::int64_t number = 0;     ///< CPython's id; starts again at 0 when CPython is initialised again
+    std::string name;            ///< for people; written before anybody else knows the record
+    void* state = nullptr;       ///< PyInterpreterState; never read once `gone`
+    void* anchor = nullptr;      ///< a thread state that keeps `state` from having none; under its GIL
+    std::uint64_t anchor_id = 0; ///< CPython's id of that thread state
     bool is_main = false;
     bool created_here = false; ///< isthmus made it, so isthmus ends it
     bool own_gil = false;

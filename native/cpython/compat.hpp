@@ -57,6 +57,11 @@ inline void set_not_running_main(PyInterpreterState* state) noexcept {
 /// in 3.14).
 inline constexpr bool datetime_wants_main_first = PY_VERSION_HEX < 0x030E0000;
 
+/// Early 3.13: an interpreter without thread states lends the memory of its first one to the next one made,
+/// and takes it back only after the last one has left the list. A thread that enters in between ends the
+/// process ("thread state already initialized"). So one stays in the list until the interpreter ends.
+inline constexpr bool idle_wants_anchor = PY_VERSION_HEX < 0x030E0000;
+
 /// Whether tracemalloc traces now. Its module can be asked in the main interpreter only; this needs just a
 /// GIL.
 [[nodiscard]] inline bool tracemalloc_is_on() noexcept {

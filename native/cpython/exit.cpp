@@ -150,6 +150,7 @@ PyObject* on_exit(PyObject* self, PyObject*) {
             drain(*record);
             keep_everybody_out(*record);
             drain(*record);
+            drop_anchor(*record);
         }
         Py_RETURN_NONE;
     });
@@ -239,6 +240,7 @@ close_result close_interpreter(const core::interpreter_ref& record) {
         entered inside(*record);
         drain(*record);
         PyErr_Clear();
+        drop_anchor(*record); // here and not in the exit handler alone: user code can take that away
         inside.end_interpreter();
     }
     settle_gone(record);

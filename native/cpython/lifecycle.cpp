@@ -11,6 +11,7 @@
 
 #include <climits>
 #include <new>
+#include <utility>
 
 namespace isthmus::py {
 namespace {
@@ -73,6 +74,22 @@ core::interpreter_ref known(PyInterpreterState* state) {
     return nullptr;
 }
 
+void keep_anchor(core::interpreter& record) noexcept {
+    if (PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state))) {
+        record.anchor = thread;
+        record.anchor_id = PyThreadState_GetID(thread);
+    }
+}
+
+/// The address alone may be that of a later one. In its interpreter, with no other thread there.
+bool is_listed(const PyThreadState* thread, std::uint64_t id) noexcept {
+    PyThreadState* each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    while (each != nullptr && (each != thread || PyThreadState_GetID(each) != id)) {
+        each = PyThreadState_Next(each);
+    }
+    return each != nullptr;
+}
+
 } // namespace
 
 const char* copying_because() noexcept {
@@ -94,6 +111,9 @@ core::interpreter_ref attach_current(bool created_here) {
         set_token(state, record->identity);
         record->twins_allowed.store(install_bytesio_guard(&is_foreign_twin));
         register_exit(record);
+        if (compat::idle_wants_anchor && !is_main) {
+            keep_anchor(*record);
+        }
     } catch (...) {
         core::interpreters().gone(record);
         throw;
@@ -125,6 +145,15 @@ void warn_if_copying() {
     const char* const reason = copying_because();
     if (*reason != '\0' && !warned.exchange(true)) {
         require(PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "isthmus copies everything: %s", reason));
+    }
+}
+
+void drop_anchor(core::interpreter& record) noexcept {
+    auto* const thread = static_cast<PyThreadState*>(std::exchange(record.anchor, nullptr));
+    // A finalising CPython deletes the newest thread state of the interpreters that are left, whosever it is.
+    if (thread != nullptr && (Py_IsFinalizing() == 0 || is_listed(thread, record.anchor_id))) {
+        PyThreadState_Clear(thread);
+        PyThreadState_Delete(thread);
     }
 }
 

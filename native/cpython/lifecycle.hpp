@@ -32,6 +32,11 @@ void warn_if_copying();
 /// GIL.
 void start_helper(core::interpreter& here) noexcept;
 
+/// Lets go of the thread state that attaching left there (compat::idle_wants_anchor). Idempotent. In
+/// `record`'s interpreter, under its GIL, once no other thread can enter: CPython ends it only with one
+/// thread state left.
+void drop_anchor(core::interpreter& record) noexcept;
+
 /// Makes the calling thread run in another interpreter until the end of the scope. The caller is attached to
 /// one, and has made sure (gate, or being the only closer) that `target` does not end meanwhile. Throws
 /// std::bad_alloc.

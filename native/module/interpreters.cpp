@@ -337,7 +337,15 @@ std::unique_ptr<core::attachment> pack_interpreter(state& s, PyObject* o) {
 
 ref unpack_interpreter(state& s, core::attachment& travelling) {
     auto* const found = dynamic_cast<travelling_interpreter*>(&travelling);
-    return found != nullptr ? make_interpreter(s, found->record->number) : ref{};
+    if (found == nullptr) {
+        return {};
+    }
+    ref made = make_interpreter(s, found->record->number);
+    if (interpreter_object& self = self_of(made.get()); self.record == nullptr) {
+        self.record = found->record; // it ended on the way: the object is that of a closed one
+        count_handle(self);
+    }
+    return made;
 }
 
 } // namespace isthmus::module

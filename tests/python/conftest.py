@@ -126,7 +126,10 @@ class Running:
     def __init__(self, interp: isthmus.Interpreter, source: str, shared: dict[str, Any]) -> None:
         self.failure: BaseException | None = None
         self._joined = False
-        self._thread = threading.Thread(target=self._run, args=(interp, textwrap.dedent(source), shared))
+        # A daemon: what a failed test left waiting must not keep the process from ending.
+        self._thread = threading.Thread(
+            target=self._run, args=(interp, textwrap.dedent(source), shared), daemon=True
+        )
         self._thread.start()
 
     def _run(self, interp: isthmus.Interpreter, source: str, shared: dict[str, Any]) -> None:

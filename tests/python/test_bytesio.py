@@ -14,69 +14,71 @@ from isthmus import _isthmus
 
 Create = Callable[..., isthmus.Interpreter]
 
-# In each, `take()` gives the one reference to a fresh twin, and `stream` starts on it. What the twin held
-# must then be what `expected` says, and be gone from the stream's first bytes where something was written.
+# In each, `take()` gives the one reference to a fresh twin, on which a stream starts, and `change` writes
+# into what it is given: at its start, where the bytes lie beside the object's header, and further in.
 WRITES = {
     "write": (
-        "stream = io.BytesIO(take())\nstream.write(b'CHANGED')\nassert stream.getvalue()[:7] == b'CHANGED'"
+        "stream = io.BytesIO(take())\nchange(stream)\nassert stream.getvalue()[50_000:50_007] == b'CHANGED'"
     ),
-    "writelines": "stream = io.BytesIO(take())\nstream.writelines([b'CHAN', b'GED'])",
-    "getbuffer": "stream = io.BytesIO(take())\nwith stream.getbuffer() as b:\n    b[:7] = b'CHANGED'",
-    "getbuffer cast": "stream = io.BytesIO(take())\nmemoryview(stream.getbuffer()).cast('c')[0] = b'C'",
-    "readinto of another": (
-        "stream = io.BytesIO(take())\nb = stream.getbuffer()\nio.BytesIO(b'CHANGED').readinto(b)\ndel b"
+    "writelines": "stream = io.BytesIO(take())\nstream.seek(50_000)\nstream.writelines([b'CHAN', b'GED'])",
+    "getbuffer": "stream = io.BytesIO(take())\nwith stream.getbuffer() as b:\n    change_buffer(b)",
+    "getbuffer cast": "stream = io.BytesIO(take())\nmemoryview(stream.getbuffer()).cast('c')[50_000] = b'C'",
+    "readinto": (
+        "stream = io.BytesIO(take())\nb = stream.getbuffer()[50_000:]\n"
+        "io.BytesIO(b'CHANGED').readinto(b)\ndel b"
     ),
-    "truncate": "stream = io.BytesIO(take())\nstream.truncate(70_000)\nstream.write(b'CHANGED')",
-    "grow": "stream = io.BytesIO(take())\nstream.seek(0, 2)\nstream.write(b'CHANGED' * 100_000)",
-    "keyword": "stream = io.BytesIO(initial_bytes=take())\nstream.write(b'CHANGED')",
-    "explicit init": "stream = io.BytesIO()\nstream.__init__(take())\nstream.write(b'CHANGED')",
+    "truncate": "stream = io.BytesIO(take())\nstream.truncate(70_000)\nchange(stream)",
+    "grow": (
+        "stream = io.BytesIO(take())\nstream.seek(0, 2)\nstream.write(b'CHANGED' * 100_000)\nchange(stream)"
+    ),
+    "keyword": "stream = io.BytesIO(initial_bytes=take())\nchange(stream)",
+    "explicit init": "stream = io.BytesIO()\nstream.__init__(take())\nchange(stream)",
     "unbound init": (
-        "stream = io.BytesIO.__new__(io.BytesIO)\nio.BytesIO.__init__(stream, take())\nstream.write(b'C')"
+        "stream = io.BytesIO.__new__(io.BytesIO)\nio.BytesIO.__init__(stream, take())\nchange(stream)"
     ),
-    "init again": "stream = io.BytesIO(b'x' * 100)\nstream.__init__(take())\nstream.write(b'CHANGED')",
+    "init again": "stream = io.BytesIO(b'x' * 100)\nstream.__init__(take())\nchange(stream)",
     "init twice with twins": (
-        "stream = io.BytesIO(take())\nstream.__init__(take())\nstream.write(b'CHANGED')\nstream.__init__(b'')"
+        "stream = io.BytesIO(take())\nstream.__init__(take())\nchange(stream)\nstream.__init__(b'')"
     ),
-    "setstate": "stream = io.BytesIO()\nstream.__setstate__((take(), 0, None))\nstream.write(b'CHANGED')",
-    "subclass from before": "stream = Before(take())\nstream.write(b'CHANGED')",
-    "subclass with init from before": "stream = BeforeInit(take())\nstream.write(b'CHANGED')",
-    "subclass made later": (
-        "class After(io.BytesIO): pass\nstream = After(take())\nstream.write(b'CHANGED')"
-    ),
+    "setstate": "stream = io.BytesIO()\nstream.__setstate__((take(), 0, None))\nchange(stream)",
+    "subclass from before": "stream = Before(take())\nchange(stream)",
+    "subclass with init from before": "stream = BeforeInit(take())\nchange(stream)",
+    "subclass made later": "class After(io.BytesIO): pass\nstream = After(take())\nchange(stream)",
     "subclass of a subclass": (
         "class A(Before): pass\nclass B(A):\n    def __init__(self, x): super().__init__(x)\n"
-        "stream = B(take())\nstream.write(b'CHANGED')"
+        "stream = B(take())\nchange(stream)"
     ),
     "two bases": (
-        "class Other: pass\nclass Mixed(Other, BeforeInit): pass\n"
-        "stream = Mixed(take())\nstream.write(b'CHANGED')"
+        "class Other: pass\nclass Mixed(Other, BeforeInit): pass\nstream = Mixed(take())\nchange(stream)"
     ),
-    "copy of the stream": ("import copy\nstream = copy.copy(io.BytesIO(take()))\nstream.write(b'CHANGED')"),
-    "over getvalue": "stream = io.BytesIO(io.BytesIO(take()).getvalue())\nstream.write(b'CHANGED')",
-    "over read": "stream = io.BytesIO(io.BytesIO(take()).read())\nstream.write(b'CHANGED')",
-    "wrapped": "stream = io.TextIOWrapper(io.BytesIO(take()))\nstream.write('CHANGED')\nstream.flush()",
-    "buffered": "stream = io.BufferedRandom(io.BytesIO(take()))\nstream.write(b'CHANGED')\nstream.flush()",
+    "copy of the stream": "import copy\nstream = copy.copy(io.BytesIO(take()))\nchange(stream)",
+    "over getvalue": "stream = io.BytesIO(io.BytesIO(take()).getvalue())\nchange(stream)",
+    "over read": "stream = io.BytesIO(io.BytesIO(take()).read())\nchange(stream)",
+    "wrapped": (
+        "stream = io.TextIOWrapper(io.BytesIO(take()))\nstream.seek(50_000)\n"
+        "stream.write('CHANGED')\nstream.flush()"
+    ),
+    "buffered": "stream = io.BufferedRandom(io.BytesIO(take()))\nchange(stream)\nstream.flush()",
     "detached": (
-        "outer = io.TextIOWrapper(io.BytesIO(take()))\nstream = outer.detach()\ndel outer\n"
-        "stream.write(b'CHANGED')"
+        "outer = io.TextIOWrapper(io.BytesIO(take()))\nstream = outer.detach()\ndel outer\nchange(stream)"
     ),
     "in a cycle": (
-        "class Node(io.BytesIO):\n    def __del__(self): self.write(b'CHANGED')\n"
+        "class Node(io.BytesIO):\n    def __del__(self): change(self)\n"
         "stream = Node(take())\nstream.me = stream\ndel stream\nimport gc\ngc.collect()"
     ),
     "weakly referenced": (
-        "import weakref\nclass Node(io.BytesIO):\n    def __del__(self): self.write(b'CHANGED')\n"
+        "import weakref\nclass Node(io.BytesIO):\n    def __del__(self): change(self)\n"
         "stream = Node(take())\nref = weakref.ref(stream)\nstream.me = stream\ndel stream\n"
         "import gc\ngc.collect()\nassert ref() is None"
     ),
     "resurrected": (
         "import gc\nkept = []\nclass Node(io.BytesIO):\n    def __del__(self): kept.append(self)\n"
-        "stream = Node(take())\ndel stream\nkept[0].write(b'CHANGED')\nkept.clear()"
+        "stream = Node(take())\ndel stream\nchange(kept[0])\nkept.clear()"
     ),
     "view outlives the stream": (
-        "stream = io.BytesIO(take())\nview = stream.getbuffer()\ndel stream\nview[:7] = b'CHANGED'\ndel view"
+        "stream = io.BytesIO(take())\nview = stream.getbuffer()\ndel stream\nchange_buffer(view)\ndel view"
     ),
-    "closed": "stream = io.BytesIO(take())\nstream.write(b'CHANGED')\nstream.close()",
+    "closed": "stream = io.BytesIO(take())\nchange(stream)\nstream.close()",
 }
 
 PREPARE = """
@@ -87,6 +89,12 @@ class BeforeInit(io.BytesIO):
         super().__init__(data)
 def take():
     return twins.pop()
+def change(stream):
+    for place in (0, 50_000):
+        stream.seek(place)
+        stream.write(b'CHANGED')
+def change_buffer(view):
+    view[:7] = view[50_000:50_007] = b'CHANGED'
 """
 
 
@@ -151,7 +159,7 @@ def test_the_guard_counts_and_lets_go(interp: isthmus.Interpreter) -> None:
     assert guarded() == start + 5
     interp.run("streams[0].__init__(b'')\nstreams[1].close()\ndel streams[4]")
     assert start + 2 <= guarded() <= start + 3
-    interp.run("streams[2].write(b'CHANGED')\nassert streams[3].getvalue() is x")
+    interp.run("streams[2].getbuffer()[50_000] = 99\nassert streams[3].getvalue() is x")
     interp.run("del streams, x")
     assert guarded() == start
     assert payload == original()
@@ -201,9 +209,10 @@ def test_the_owners_own_streams(interp: isthmus.Interpreter) -> None:
     stream = io.BytesIO(original())
     r, s = isthmus.create_channel(1)
     s.send(stream.getvalue())
-    stream.write(b"CHANGED")
-    interp.run("x = r.recv()\nassert x[:7] == bytes(range(7))", r=r)
-    assert stream.getvalue()[:7] == b"CHANGED"
+    with stream.getbuffer() as view:
+        view[50_000:50_007] = b"CHANGED"
+    interp.run("x = r.recv()\nassert x == bytes(range(200)) * 500", r=r)
+    assert stream.getvalue()[50_000:50_007] == b"CHANGED"
 
 
 def test_an_original_that_came_home(interp: isthmus.Interpreter) -> None:
@@ -215,7 +224,7 @@ def test_an_original_that_came_home(interp: isthmus.Interpreter) -> None:
         import io
         kept = x
         stream = io.BytesIO(r.recv())
-        stream.write(b'CHANGED')
+        stream.getbuffer()[50_000:50_007] = b'CHANGED'
         assert kept == bytes(range(200)) * 500
         """,
         r=r,
@@ -227,13 +236,14 @@ def test_several_interpreters_write_at_once(new_interp: Create) -> None:
     interps = [new_interp() for _ in range(3)]
     for number, each in enumerate(interps):
         each.run(
-            "import io\nstream = io.BytesIO(x)\ndel x\nstream.write(mark * 1000)",
+            "import io\nstream = io.BytesIO(x)\ndel x\nstream.write(mark * 60_000)",
             x=payload,
             mark=b"%d" % number,
         )
     for number, each in enumerate(interps):
         each.run(
-            "assert stream.getvalue() == mark * 1000 + (bytes(range(200)) * 500)[1000:]", mark=b"%d" % number
+            "assert stream.getvalue() == mark * 60_000 + (bytes(range(200)) * 500)[60_000:]",
+            mark=b"%d" % number,
         )
     assert payload == original()
 
@@ -246,13 +256,14 @@ def test_streams_that_die_with_their_interpreter(new_interp: Create) -> None:
         import io, sys, atexit
         class Last(io.BytesIO):
             def __del__(self):
-                self.seek(0)
-                self.write(b'CHANGED')
+                for place in (0, 50_000):
+                    self.seek(place)
+                    self.write(b'CHANGED')
         sys.stays = Last(x)
         cycle = Last(x)
         cycle.me = cycle
         sys.modules['io'].also = Last(x)
-        atexit.register(lambda: Last(x).write(b'CHANGED'))
+        atexit.register(lambda: Last(x))
         """,
         x=payload,
     )

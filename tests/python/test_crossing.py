@@ -247,6 +247,9 @@ def test_shared_references_and_cycles_are_kept(bounce: Bounce) -> None:
     data = b"x" * LARGE
     got = bounce((data, [data], data))
     assert got[0] is got[1][0] is got[2] is data
+    r, _ = isthmus.create_channel()
+    got = bounce([r, {"again": r}])
+    assert got[0] is got[1]["again"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import threading
@@ -69,7 +70,8 @@ class Program:
             number = self.places.index(place)
             for other in self.places:
                 if other is not place:
-                    other.send.send_nowait(("peer", number, place.send))
+                    with contextlib.suppress(EOFError):  # its worker has just ended
+                        other.send.send_nowait(("peer", number, place.send))
         self.start(place)
         self.replaced += 1
 
@@ -79,7 +81,8 @@ class Program:
         # Main takes part under the GIL of its own, between its other deeds.
         inbox, own = isthmus.create_channel(8)
         for place in self.places:
-            place.send.send_nowait(("peer", 0, own))
+            with contextlib.suppress(EOFError):
+                place.send.send_nowait(("peer", 0, own))
         here = stress_worker.Worker(self.random.randrange(1 << 30), inbox, self.peers())
         while time.monotonic() < self.until:
             here.peers[:] = self.peers()
