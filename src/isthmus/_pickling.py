@@ -33,14 +33,18 @@ class _Unpickler(pickle.Unpickler):
         return self._persistents[pid]
 
 
-def _dump(obj: object, persistent_id: Callable[[Any], int | None], buffers: list[pickle.PickleBuffer]) -> bytes:
+def _dump(
+    obj: object, persistent_id: Callable[[Any], int | None], buffers: list[pickle.PickleBuffer]
+) -> bytes:
     file = io.BytesIO()
     # A falsy result keeps a buffer out of band; list.append returns None.
     _Pickler(file, persistent_id, buffers.append).dump(obj)
     return file.getvalue()
 
 
-def dumps(obj: object, persistent_id: Callable[[Any], int | None], buffers: list[pickle.PickleBuffer]) -> bytes:
+def dumps(
+    obj: object, persistent_id: Callable[[Any], int | None], buffers: list[pickle.PickleBuffer]
+) -> bytes:
     """Pickle `obj`; out-of-band buffers are appended to `buffers`, values with an id are left to the caller."""
     try:
         return _dump(obj, persistent_id, buffers)

@@ -24,10 +24,6 @@ PATIENCE = 30.0  # seconds until something that must happen is said never to; ge
 # From the first line on, so that placement does not change in the middle of the first test that needs it.
 isthmus.enable()
 
-needs_no_sanitizer = pytest.mark.skipif(
-    "ISTHMUS_TEST_SANITIZER" in os.environ, reason="a sanitizer's shadow memory does not fit the limit"
-)
-
 
 def gauges() -> dict[str, object]:
     """Everything that returns to its starting value once users drop what they hold."""
@@ -74,6 +70,11 @@ def settle(start: dict[str, object], patience: float = 5.0) -> dict[str, object]
     until(lambda: gauges() == start and not unsettled(), patience)
     now = gauges()
     return {name: (start[name], now[name]) for name in start if start[name] != now[name]} | unsettled()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # what pytest and its plugins are made of: two full collections a test need not visit it
 
 
 @pytest.hookimpl(wrapper=True)
