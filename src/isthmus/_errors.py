@@ -30,8 +30,8 @@ class NotShareableError(TypeError, ValueError):
 class ExceptionInfo(SimpleNamespace):
     """What is known here of an exception in another interpreter.
 
-    `type` has the class's `__name__`, `__qualname__` and `__module__`; `formatted` is one line, `errdisplay` the
-    whole traceback as the other interpreter would have printed it.
+    `type` has the class's `__name__`, `__qualname__` and `__module__`; `formatted` is one line, `errdisplay`
+    the whole traceback as the other interpreter would have printed it.
     """
 
     type: SimpleNamespace

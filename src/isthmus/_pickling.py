@@ -45,7 +45,7 @@ def _dump(
 def dumps(
     obj: object, persistent_id: Callable[[Any], int | None], buffers: list[pickle.PickleBuffer]
 ) -> bytes:
-    """Pickle `obj`; out-of-band buffers are appended to `buffers`, values with an id are left to the caller."""
+    """Pickle `obj`; out-of-band buffers go to `buffers`, values with an id are left to the caller."""
     try:
         return _dump(obj, persistent_id, buffers)
     except (pickle.PicklingError, TypeError, AttributeError) as error:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 class Statistics:
     """Counters only grow; gauges return to their starting values once users drop what they hold.
 
-    `payload_bytes_copied`: counter, bytes of objects at or above the twin threshold that were copied after all
-    (an object from before `enable()`, a fallback, a writable buffer of a pickle). `fallback_copies`: counter, how often
-    a limit or a failed self-test was the reason. `twins_live`, `shares_outstanding`, `slots_live`: gauges.
-    `bytes_resident`: gauge, bytes of shared memory that may have pages, idle ones within the budget included.
-    `releases_posted`, `releases_run`: counters that balance when nothing is under way. `inbox_depths`: waiting
-    releases by interpreter id.
+    `payload_bytes_copied`: counter, bytes of objects at or above the twin threshold that were copied after
+    all (an object from before `enable()`, a fallback, a writable buffer of a pickle). `fallback_copies`:
+    counter, how often a limit or a failed self-test was the reason. `twins_live`, `shares_outstanding`,
+    `slots_live`: gauges. `bytes_resident`: gauge, bytes of shared memory that may have pages, idle ones
+    within the budget included. `releases_posted`, `releases_run`: counters that balance when nothing is under
+    way. `inbox_depths`: waiting releases by interpreter id.
     """
 
     payload_bytes_copied: int
