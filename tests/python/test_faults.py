@@ -1,4 +1,4 @@
-"""Received objects are never changed in place (invariants 1, 2); what is dropped is given back (5, 6)."""
+"""Received objects are never changed in place (invariants 1 to 3); what is dropped is given back (5, 6)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from _subprocess import run_script
 
 def test_nothing_changes_an_object_that_others_hold() -> None:
     run_script("changing")
+
+
+def test_only_exact_types_are_twinned() -> None:
+    run_script("exact")
 
 
 @pytest.mark.parametrize(
