@@ -1,8 +1,24 @@
 #include "core/helper.hpp"
 
 #include <csignal>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace isthmus::core {
+
+namespace {
+
+/// pthread_join returns a moment before the kernel takes the thread off its count, by which os.fork decides
+/// whether to warn.
+void wait_until_uncounted(int kernel_id) noexcept {
+    constexpr int patience = 10'000;
+    for (int i = 0; i < patience && syscall(SYS_tgkill, getpid(), kernel_id, 0) == 0; ++i) {
+        sched_yield();
+    }
+}
+
+} // namespace
 
 bool helper::start(work_fn work, void* context) noexcept {
     if (running()) {
@@ -30,6 +46,7 @@ void helper::stop() noexcept {
     futex::wake(&stopping_);
     notify();
     pthread_join(thread_, nullptr);
+    wait_until_uncounted(kernel_id_.load(std::memory_order_relaxed));
     running_.store(false, std::memory_order_release);
 }
 
@@ -39,7 +56,9 @@ void helper::forget() noexcept {
 }
 
 void* helper::body(void* self) {
-    static_cast<helper*>(self)->serve();
+    auto& mine = *static_cast<helper*>(self);
+    mine.kernel_id_.store(static_cast<int>(syscall(SYS_gettid)), std::memory_order_relaxed);
+    mine.serve();
     return nullptr;
 }
 

@@ -52,6 +52,7 @@ class helper {
     work_fn work_ = nullptr;
     void* context_ = nullptr;
     pthread_t thread_{};
+    std::atomic<int> kernel_id_{0}; ///< of the running thread; 0 before it has begun
 };
 
 } // namespace isthmus::core

@@ -67,6 +67,7 @@ def both_write() -> None:
     go_r, go_w = os.pipe()
 
     def child() -> None:
+        os.close(go_w)  # so that a parent that fails does not leave us waiting
         _rewrite(kept, 1000)
         os.write(ready_w, b"1")
         assert os.read(go_r, 1) == b"g"  # the parent has written into its own slots meanwhile
