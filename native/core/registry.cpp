@@ -87,6 +87,12 @@ interpreter_ref registry::find_identity(std::uint64_t identity) const {
     return place != records_.end() ? *place : nullptr;
 }
 
+interpreter_ref registry::find_party(party_id who) const {
+    const std::lock_guard guard(lock_);
+    const auto place = std::ranges::find_if(records_, [&](const auto& r) { return r->side->id() == who; });
+    return place != records_.end() ? *place : nullptr;
+}
+
 interpreter* registry::server_of(const window& view) const noexcept {
     const std::lock_guard guard(lock_);
     interpreter* server = nullptr;
