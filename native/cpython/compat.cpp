@@ -28,6 +28,18 @@ PyInterpreterState* look_up(std::int64_t number) noexcept {
     return state;
 }
 
+bool count_object(PyInterpreterState* state) noexcept {
+#if PY_VERSION_HEX < 0x030E0000
+    if (_PyInterpreterState_IDIncref(state) != 0) {
+        PyErr_Clear();
+        return false;
+    }
+#else
+    _PyInterpreterState_IDIncref(state);
+#endif
+    return true;
+}
+
 const char* whence(PyInterpreterState* state) noexcept {
     constexpr std::array words = {"unknown",
                                   "runtime init",

@@ -60,8 +60,8 @@ class entered {
 };
 
 /// Ends an interpreter that isthmus or the standard library made. Idempotent. The caller is attached to
-/// another interpreter.
-enum class close_result { closed, already, main, current, running };
+/// another interpreter. `threads`: it has daemon threads, or others that CPython would not join.
+enum class close_result { closed, already, main, current, running, threads };
 close_result close_interpreter(const core::interpreter_ref& record);
 
 /// A run is under way: the interpreter can't be closed before the scope ends. `ok()` false: it is closing or

@@ -37,9 +37,11 @@ void count_handle(interpreter_object& self) noexcept {
 
 /// Holds one handle, which the maker has counted.
 struct travelling_interpreter final : core::attachment {
-    explicit travelling_interpreter(core::interpreter_ref r) noexcept : record(std::move(r)) {}
+    explicit travelling_interpreter(core::interpreter_ref r) noexcept
+        : record(std::move(r)), standard(record->number) {}
     ~travelling_interpreter() override { drop_handle(record); }
     core::interpreter_ref record;
+    standard_reference standard;
 };
 
 void interpreter_dealloc(PyObject* o) {
@@ -50,7 +52,9 @@ void interpreter_dealloc(PyObject* o) {
     }
     const core::interpreter_ref record = std::move(self.record);
     const bool counted = self.counted;
+    const standard_reference standard = std::move(self.standard); // ends after the object
     std::destroy_at(&self.record);
+    std::destroy_at(&self.standard);
     type->tp_free(o);
     Py_DECREF(type);
     if (counted) {
@@ -99,6 +103,9 @@ PyObject* interpreter_close(PyObject* o, PyObject*) {
             py::fail(self.module->interpreter_error, "interpreter %lld can't close itself", number);
         case py::close_result::running:
             py::fail(self.module->interpreter_error, "interpreter %lld is running", number);
+        case py::close_result::threads:
+            py::fail(self.module->interpreter_error,
+                     "interpreter %lld has daemon threads, which must end before it is closed", number);
         }
         Py_RETURN_NONE;
     });
@@ -242,6 +249,8 @@ ref make_interpreter(state& s, std::int64_t number) {
     ref made = require(s.interpreter_type->tp_alloc(s.interpreter_type, 0));
     interpreter_object& self = interpreter_object::of(made.get());
     std::construct_at(&self.record, core::interpreters().find_number(number));
+    // An interpreter's own object must not end it.
+    std::construct_at(&self.standard, number != s.here->number ? number : -1);
     self.number = number;
     self.module = &s;
     PyInterpreterState* const alive = py::compat::look_up(number);
@@ -280,6 +289,24 @@ core::interpreter_ref resolve(const state& s, std::int64_t number) {
                  static_cast<long long>(number));
     }
     return record;
+}
+
+standard_reference::standard_reference(std::int64_t number) noexcept {
+    PyInterpreterState* const alive = number >= 0 ? py::compat::look_up(number) : nullptr;
+    if (alive != nullptr && py::compat::made_by_standard_library(alive) && py::compat::count_object(alive)) {
+        number_ = number;
+    }
+}
+
+standard_reference::~standard_reference() {
+    if (number_ < 0 || PyThreadState_GetUnchecked() == nullptr) {
+        return;
+    }
+    PyObject* const saved = PyErr_GetRaisedException();
+    if (PyInterpreterState* const alive = py::compat::look_up(number_); alive != nullptr) {
+        py::compat::discount_object(alive);
+    }
+    PyErr_SetRaisedException(saved);
 }
 
 std::unique_ptr<core::attachment> adopt_handle(core::interpreter_ref record) {

@@ -220,10 +220,8 @@ def parts(obj: object) -> Iterator[tuple[str, object]]:
         return
     name = f.__qualname__
     for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-        try:
+        if cell != CellType():  # bound
             yield f"<{variable!r} in the closure of {name}>", _sendable(cell.cell_contents)
-        except ValueError:
-            pass
     for needed in _compiled_form(f.__code__)[1]:
         if needed in f.__globals__:
             yield f"<the global {needed!r} of {name}>", _sendable(f.__globals__[needed])

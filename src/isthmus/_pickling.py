@@ -44,8 +44,8 @@ class _Unpickler(pickle.Unpickler):
             if module != "__main__":
                 raise
         raise NotShareableError(
-            f"__main__.{name} can't be sent to another interpreter (it crosses by name, and the __main__ there "
-            "has no such name; define it in a module that both can import)"
+            f"__main__.{name} can't be sent to another interpreter (it crosses by name, and the __main__ "
+            "there has no such name; define it in a module that both can import)"
         )
 
     def persistent_load(self, pid: int) -> Any:

@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# One exception: name, qualname, module, text, one line, traceback; what it needs to arrive as itself, if it may;
-# index of its cause and of its context, or -1; whether the context is suppressed; indexes of a group's members
+# One exception: name, qualname, module, text, one line, traceback; what it needs to arrive as itself, if it
+# may; index of its cause and of its context, or -1; whether that is suppressed; indexes of a group's members
 type Node = tuple[str, str, str, str, str, str, Carried | None, int, int, bool, tuple[int, ...]]
 # pickled arguments and state, if they can be pickled; first argument and notes, should they not load
 type Carried = tuple[bytes | None, str, tuple[str, ...]]
@@ -85,6 +85,10 @@ def _carried(exc: BaseException) -> Carried | None:
     return pickled, exc.message if isinstance(exc, ExceptionGroup) else _text(exc), kept
 
 
+def _link(exc: BaseException, name: str) -> Any:
+    return vars(BaseException)[name].__get__(exc)  # whatever its class makes of the name
+
+
 class _Capture:
     """Takes down an exception and all that it is linked to, each once, whatever circles they make."""
 
@@ -119,9 +123,9 @@ class _Capture:
             _line(kind, module, text),
             _display(exc, depth == 0),
             carried,
-            self.add(BaseException.__cause__.__get__(exc), depth + 1),
-            self.add(BaseException.__context__.__get__(exc), depth + 1),
-            BaseException.__suppress_context__.__get__(exc),
+            self.add(_link(exc, "__cause__"), depth + 1),
+            self.add(_link(exc, "__context__"), depth + 1),
+            _link(exc, "__suppress_context__"),
             tuple(self.add(each, depth + 1) for each in members),
         )
 

@@ -120,7 +120,7 @@ def test_an_id_is_an_integer(bad: Any) -> None:
 
 
 def test_an_id_is_not_negative_and_fits_64_bits() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="negative"):
         isthmus.Interpreter(-1)
     with pytest.raises(OverflowError):
         isthmus.Interpreter(10**30)
