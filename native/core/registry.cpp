@@ -48,6 +48,7 @@ interpreter_ref registry::attach(void* state, std::int64_t number, bool own_gil,
     record->own_gil = own_gil;
     record->is_main = is_main;
     record->created_here = created_here;
+    record->handles.store(created_here ? 1 : 0);
     const std::lock_guard guard(lock_);
     records_.reserve(records_.size() + 1);
     record->identity = ++last_identity_;

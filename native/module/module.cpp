@@ -107,9 +107,11 @@ void free_module(void* module) {
 
 PyMethodDef functions[] = {
     {"create", method(create), METH_FASTCALL | METH_KEYWORDS,
-     "create(*, name=None)\n--\n\nMake a new isolated interpreter with a GIL of its own; its sys.path is a "
-     "copy of the "
-     "creator's."},
+     "create(*, name=None, gil='own')\n--\n\nMake a new isolated interpreter with a GIL of its own; its "
+     "sys.path is a copy of the creator's.\n\n"
+     "gil='shared': one that runs under the main interpreter's GIL, for extensions that refuse isolation. It "
+     "may also start daemon\n"
+     "threads and processes; while daemon threads run in it, it can't be closed."},
     {"list_all", list_all, METH_NOARGS,
      "list_all()\n--\n\nAll interpreters of the process, whoever made them."},
     {"get_current", get_current, METH_NOARGS, "get_current()\n--\n\nThe interpreter this code runs in."},
