@@ -163,9 +163,10 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(there), target
 
 
-def test_the_reference_is_up_to_date() -> None:
+@pytest.mark.parametrize("tool", ["api_reference", "cpython_tests_page"])
+def test_what_is_generated_is_up_to_date(tool: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "api_reference.py"), "--check"],
+        [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--check"],
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import json
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -58,7 +59,8 @@ class Report(unittest.TestResult):
 
     def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:  # noqa: N802
         if err is not None:
-            self._failed(test, err, subtest.id().removeprefix(test.id()).strip())
+            part = subtest.id().removeprefix(test.id()).strip()
+            self._failed(test, err, re.sub(r" at 0x[0-9a-f]+", " at 0x…", part))
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
         self._outcome["skipped"] = reason
