@@ -15,16 +15,19 @@ from expected import DIFFERS, LEFT, VERSIONS, Differs, Left  # noqa: E402
 INTRODUCTION = """\
 # CPython's own tests
 
-CPython tests its interpreters, queues and channels with `test.test_interpreters`. `tests/python/cpython` runs those tests on isthmus: under the names that they import
-(`concurrent.interpreters`; on 3.13, where that didn't exist yet, `test.support.interpreters`) they find stand-ins that hand every call on to isthmus. Interpreters are isthmus' own,
-queues are `isthmus.Queue`, channels are isthmus channels with `capacity=None`. Nothing of CPython's tests is copied; a Python that comes without them skips this.
+CPython tests its interpreters, queues and channels with `test.test_interpreters`. `tests/python/cpython` runs
+those tests on isthmus: under the names that they import (`concurrent.interpreters`; on 3.13, where that
+didn't exist yet, `test.support.interpreters`) they find stand-ins that hand every call on to isthmus.
+Interpreters are isthmus' own, queues are `isthmus.Queue`, channels are isthmus channels with `capacity=None`.
+Nothing of CPython's tests is copied; a Python that comes without them skips this.
 
 ```
 .venv/bin/python -m pytest tests/python/cpython
 ```
 
-Everything passes but what is listed here. A listed test that passes after all fails the run, like an unlisted one that doesn't, and so does a failure in another part of a listed test.
-This page is made from `tests/python/cpython/expected.py` by `tools/cpython_tests_page.py`.
+Everything passes but what is listed here. A listed test that passes after all fails the run, like an unlisted
+one that doesn't pass, and like a listed one of which another part fails. This page is made from
+`tests/python/cpython/expected.py` by `tools/cpython_tests_page.py`.
 """
 
 
