@@ -13,7 +13,9 @@ from isthmus import (
     UNBOUND_REMOVE,
     ItemInterpreterDestroyed,
     QueueEmpty,
+    QueueError,
     QueueFull,
+    QueueNotFoundError,
 )
 
 __all__ = [
@@ -29,14 +31,6 @@ __all__ = [
     "create",
     "list_all",
 ]
-
-
-class QueueError(RuntimeError):
-    """isthmus has no common base of the errors of queues."""
-
-
-class QueueNotFoundError(QueueError):
-    """isthmus raises ValueError."""
 
 
 _made: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -62,12 +56,8 @@ else:
                 raise TypeError(f"id must be an int, got {id!r}")
             if id in _known:
                 return _known[id]
-            try:
-                queue = isthmus.Queue(id) if _queue is None else _queue
-            except ValueError as error:
-                raise QueueNotFoundError(str(error)) from error
             self = super().__new__(cls)
-            self._queue = queue
+            self._queue = isthmus.Queue(id) if _queue is None else _queue
             _known[id] = self
             return self
 
