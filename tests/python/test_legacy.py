@@ -269,11 +269,11 @@ def test_traffic_among_all_kinds(new_interp: Create, spawn: Spawn) -> None:
     kinds = ["shared", "own", "shared", "own"]
     links = [isthmus.create_channel(4) for _ in range(len(kinds) + 1)]
     source = """if True:
-        for data in r:
+        for data in iter(r.recv, None):
             kept = data[:10] + bytes(70_000)
             s.send(data)
             assert len(kept) == 70_010
-        s.close()
+        s.send(None)
     """
     runs = [
         spawn(new_interp(gil=gil), source, r=links[i][0], s=links[i + 1][1]) for i, gil in enumerate(kinds)
@@ -286,8 +286,8 @@ def test_traffic_among_all_kinds(new_interp: Create, spawn: Spawn) -> None:
             assert last.recv(PATIENCE)[:6] == b"%06d" % sent
             sent += 1
         del payload
-    first.close()
-    for item in last:
+    first.send(None, PATIENCE)
+    while (item := last.recv(PATIENCE)) is not None:
         assert item[:6] == b"%06d" % sent
         sent += 1
         del item
