@@ -67,6 +67,7 @@ class registry {
     [[nodiscard]] interpreter_ref find(const void* state, std::int64_t number) const;
     [[nodiscard]] interpreter_ref find_number(std::int64_t number) const;
     [[nodiscard]] interpreter_ref find_identity(std::uint64_t identity) const;
+    [[nodiscard]] interpreter_ref find_party(party_id who) const;
     [[nodiscard]] std::vector<interpreter_ref> all() const;
     /// The interpreter that serves a window's inbox: its owner; main for the window that interpreters under
     /// main's GIL share.
