@@ -358,8 +358,8 @@ def test_circles_of_all_kinds_arrive(interp: isthmus.Interpreter) -> None:
         """,
     )
     assert isinstance(failure, ExceptionGroup)
+    assert [type(each) for each in failure.exceptions] == [ValueError, KeyError]
     a, b = failure.exceptions
-    assert (type(a), type(b)) == (ValueError, KeyError)
     assert a.__context__ is b
     assert b.__context__ is a
 
@@ -377,10 +377,10 @@ def test_a_chain_of_thousands_arrives_in_part(interp: isthmus.Interpreter) -> No
         """,
     )
     seen = []
-    link: BaseException | None = failure
-    while link is not None:
-        seen.append(link.args)
-        link = link.__context__
+    each: BaseException | None = failure
+    while each is not None:
+        seen.append(each.args)
+        each = each.__context__
     assert seen == [(2999 - i,) for i in range(len(seen))]
     assert len(seen) > 10
 
