@@ -296,6 +296,27 @@ def test_traffic_among_all_kinds(new_interp: Create, spawn: Spawn) -> None:
         each.join()
 
 
+def test_a_bare_thread_of_an_isolated_one_is_ended_at_exit() -> None:
+    done = run_script(
+        """
+        import isthmus
+        interp = isthmus.create()
+        ready = isthmus.create_channel(None)
+        interp.run(
+            "import _thread\\n"
+            "def body():\\n"
+            "  ready.send(1)\\n"
+            "  while True: pass\\n"
+            "_thread.start_new_thread(body, ())",
+            ready=ready[1],
+        )
+        ready[0].recv(30)
+        print("end")
+        """
+    )
+    assert done.stdout == "end\n"
+
+
 @pytest.mark.parametrize("what", ["idle", "running", "daemon waits in isthmus", "daemon in bytecode"])
 def test_left_at_exit(what: str) -> None:
     done = run_script(
