@@ -1,6 +1,7 @@
 #include "cpython/exit.hpp"
 
 #include "cpython/current.hpp"
+#include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 
 #include "core/stats.hpp"
@@ -121,7 +122,13 @@ void main_exits(core::interpreter& main) {
         if (result == close_result::running && stop_running(record)) {
             result = close_interpreter(record);
         }
-        if (result == close_result::running) {
+        if (result == close_result::threads) {
+            record->side->begin_close(); // wakes those that wait in isthmus
+            if (end_daemon_threads(*record, core::futex::now() + patience)) {
+                result = close_interpreter(record);
+            }
+        }
+        if (result == close_result::running || result == close_result::threads) {
             leave_without_finalising(*record);
         }
     }
@@ -232,6 +239,10 @@ close_result close_interpreter(const core::interpreter_ref& record) {
     if (is_running(*record)) {
         record->now.store(phase::open);
         return close_result::running;
+    }
+    if (has_threads_nobody_joins(*record)) {
+        record->now.store(phase::open);
+        return close_result::threads;
     }
     record->ended_here.store(true);
     record->side->begin_close();
