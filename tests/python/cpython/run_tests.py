@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import json
+import os
 import re
 import sys
 import unittest
@@ -96,6 +97,7 @@ def main() -> None:
     report, names = Path(sys.argv[2]), sys.argv[3:]
     suite = unittest.defaultTestLoader.loadTestsFromNames([f"{PACKAGE}.{name}" for name in names])
     suite.run(Report(report))
+    os._exit(0)  # a thread that a failed test left waiting must not keep the process
 
 
 if __name__ == "__main__":
