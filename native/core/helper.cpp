@@ -26,7 +26,7 @@ bool helper::start(work_fn work, void* context) noexcept {
     }
     work_ = work;
     context_ = context;
-    stopping_.store(0, std::memory_order_relaxed);
+    stopping_.store(go_on, std::memory_order_relaxed);
     // Signals belong to the threads of the program; this one only ever runs releases.
     sigset_t all;
     sigset_t before;
@@ -38,11 +38,15 @@ bool helper::start(work_fn work, void* context) noexcept {
     return made;
 }
 
-void helper::stop() noexcept {
+void helper::end(std::uint32_t how) noexcept {
+    if (running() && pthread_equal(thread_, pthread_self()) != 0) {
+        return;
+    }
+    const std::lock_guard guard(ending_);
     if (!running()) {
         return;
     }
-    stopping_.store(1, std::memory_order_release);
+    stopping_.store(how, std::memory_order_release);
     futex::wake(&stopping_);
     notify();
     pthread_join(thread_, nullptr);
@@ -69,13 +73,14 @@ void helper::serve() {
             futex::wait(signal_, idle);
         }
         // Interrupted by stop() alone: posts during the grace need no wake-up.
-        futex::wait(stopping_, 0, futex::now() + grace);
-        if (stopping_.load(std::memory_order_acquire) != 0) {
+        futex::wait(stopping_, go_on, futex::now() + grace);
+        const std::uint32_t stopping = stopping_.load(std::memory_order_acquire);
+        if (stopping == stop_at_once) {
             return;
         }
         // Cleared before the work looks at the inbox: a post after that look notifies again.
         signal_.store(idle, std::memory_order_seq_cst);
-        if (!work_(context_)) {
+        if (!work_(context_) || stopping == stop_after_work) {
             return;
         }
     }

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <pthread.h>
 
 namespace isthmus::core {
@@ -33,9 +34,11 @@ class helper {
             futex::wake(&signal_);
         }
     }
-    /// Ends the thread and joins it. The caller holds no GIL: the thread may need it to finish. One caller at
-    /// a time.
-    void stop() noexcept;
+    /// Ends the thread and joins it. The caller holds no GIL: the thread may need it to finish. Does nothing
+    /// on that thread itself, where work of the user's may run.
+    void stop() noexcept { end(stop_at_once); }
+    /// The same, but what was posted before is run first.
+    void finish() noexcept { end(stop_after_work); }
     [[nodiscard]] bool running() const noexcept { return running_.load(std::memory_order_acquire); }
     /// After fork, in the child: the thread does not exist there.
     void forget() noexcept;
@@ -43,11 +46,16 @@ class helper {
   private:
     static void* body(void* self);
     void serve();
+    void end(std::uint32_t how) noexcept;
 
     static constexpr std::uint32_t idle = 0;
     static constexpr std::uint32_t pending = 1;
+    static constexpr std::uint32_t go_on = 0;
+    static constexpr std::uint32_t stop_at_once = 1;
+    static constexpr std::uint32_t stop_after_work = 2;
     futex::word signal_{idle};
-    futex::word stopping_{0};
+    futex::word stopping_{go_on};
+    std::mutex ending_; ///< two at once must not join twice
     std::atomic<bool> running_{false};
     work_fn work_ = nullptr;
     void* context_ = nullptr;

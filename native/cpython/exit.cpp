@@ -3,10 +3,10 @@
 #include "cpython/current.hpp"
 #include "cpython/twin.hpp"
 
+#include "core/errand.hpp"
 #include "core/stats.hpp"
 
 #include <cstdio>
-#include <mutex>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -15,25 +15,11 @@ namespace {
 
 constexpr core::futex::nanoseconds patience = 5'000'000'000; // for runs that must stop when the process exits
 
-/// Helpers start under their owner's GIL and are stopped by whoever closes it; two stops at once must not
-/// join twice.
-std::mutex& helper_lock() noexcept {
-    static std::mutex lock;
-    return lock;
-}
-
 /// Precondition: attached. Gives the GIL up while it waits.
-void stop_helper(const core::window& view) {
+void stop_helper(core::interpreter& of) {
     Py_BEGIN_ALLOW_THREADS;
-    {
-        const std::lock_guard guard(helper_lock());
-        core::helper_of(view).stop();
-    }
+    core::helper_of(of).stop();
     Py_END_ALLOW_THREADS;
-}
-
-bool owns_view(const core::interpreter& record) noexcept {
-    return record.view != nullptr && (record.own_gil || record.is_main);
 }
 
 /// Nobody but the interpreter's own threads is inside afterwards, and nobody gets in any more. Attached to
@@ -43,9 +29,7 @@ void keep_everybody_out(core::interpreter& record) {
     Py_BEGIN_ALLOW_THREADS;
     record.entry.wait_until_empty();
     Py_END_ALLOW_THREADS;
-    if (owns_view(record)) {
-        stop_helper(*record.view);
-    }
+    stop_helper(record);
 }
 
 struct interruption {
@@ -112,6 +96,14 @@ bool stop_running(const core::interpreter_ref& record) {
     _exit(1);
 }
 
+/// The interpreter is about to end and its helper is stopped: what was posted to it is run, what comes later
+/// is settled by who posts it. In the interpreter, under its GIL.
+void last_errands(core::interpreter& here) {
+    drain(here);
+    core::run_errands(here);
+    core::end_errands(here);
+}
+
 void main_exits(core::interpreter& main) {
     for (const core::interpreter_ref& record : core::interpreters().all()) {
         if (record->is_main || !record->created_here) {
@@ -127,7 +119,24 @@ void main_exits(core::interpreter& main) {
     }
     drain(main);
     keep_everybody_out(main);
-    drain(main);
+    last_errands(main);
+}
+
+/// Alone again: nobody else posts any more, and a process with extra threads gets a warning from os.fork.
+/// What waits is run first, by the helper: it may be code of the user's. Loans in undelivered messages still
+/// need it.
+void rest_helper(core::interpreter& here) {
+    drain(here);
+    Py_BEGIN_ALLOW_THREADS;
+    core::helper_of(here).finish();
+    Py_END_ALLOW_THREADS;
+    if (here.loans.load() != 0) {
+        start_errands(here);
+    }
+}
+
+bool serve(void* record) {
+    return enter_and_drain(*static_cast<core::interpreter*>(record));
 }
 
 core::interpreter_ref record_in(PyObject* capsule) {
@@ -149,7 +158,7 @@ PyObject* on_exit(PyObject* self, PyObject*) {
             record->side->begin_close();
             drain(*record);
             keep_everybody_out(*record);
-            drain(*record);
+            last_errands(*record);
             drop_anchor(*record);
         }
         Py_RETURN_NONE;
@@ -172,16 +181,14 @@ void register_exit(const core::interpreter_ref& record) {
 }
 
 void settle_gone(const core::interpreter_ref& record) {
-    if (owns_view(*record)) {
-        stop_helper(*record->view);
+    stop_helper(*record);
+    if (record->owns_view()) {
         forget_copies(*record->view);
     }
     core::interpreters().gone(record);
     core::interpreter* const here = current_interpreter();
-    if (core::interpreters().count() == 1 && here != nullptr && here->view != nullptr) {
-        // Alone again: nobody posts any more, and a process with extra threads gets a warning from os.fork.
-        drain(*here);
-        stop_helper(*here->view);
+    if (core::interpreters().count() == 1 && here != nullptr) {
+        rest_helper(*here);
     }
 }
 
@@ -189,7 +196,7 @@ bool enter_and_drain(core::interpreter& record) {
     if (!record.entry.enter()) {
         return false;
     }
-    if (record.view == nullptr || record.view->box.empty()) {
+    if ((record.view == nullptr || record.view->box.empty()) && record.errands.empty()) {
         record.entry.leave();
         return true;
     }
@@ -198,6 +205,7 @@ bool enter_and_drain(core::interpreter& record) {
         PyEval_AcquireThread(thread);
         core::statistics::add(core::counter::helper_entries);
         drain(record);
+        core::run_errands(record);
         PyThreadState_Clear(thread);
         PyThreadState_DeleteCurrent();
     }
@@ -212,8 +220,13 @@ void start_helper(core::interpreter& here) noexcept {
     }
     core::interpreter* const served = core::interpreters().server_of(*here.view);
     if (served != nullptr) {
-        helper.start([](void* record) { return enter_and_drain(*static_cast<core::interpreter*>(record)); },
-                     served);
+        helper.start(serve, served);
+    }
+}
+
+void start_errands(core::interpreter& here) noexcept {
+    if (!here.entry.is_shut()) {
+        core::helper_of(here).start(serve, &here);
     }
 }
 
@@ -239,6 +252,7 @@ close_result close_interpreter(const core::interpreter_ref& record) {
     {
         entered inside(*record);
         drain(*record);
+        core::run_errands(*record);
         PyErr_Clear();
         drop_anchor(*record); // here and not in the exit handler alone: user code can take that away
         inside.end_interpreter();

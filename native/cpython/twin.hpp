@@ -24,6 +24,12 @@ namespace isthmus::py {
 /// python_error (MemoryError).
 [[nodiscard]] ref receive(core::interpreter& to, core::share held);
 
+/// The claim of a loan on the slot in which `address` lies, and hence on the memory there; null if it lies in
+/// no slot that `from` owns or has a twin in. Not a keeper: the exporter of the loan holds its object itself.
+[[nodiscard]] core::share pin(core::interpreter& from, const void* address) noexcept;
+/// Ends a pin, in `here` under its GIL, at once if `here` owns the slot: before its exporter may free it.
+void unpin(core::interpreter& here, core::share held);
+
 /// The slot in which `o` lies, if it is an exact `bytes` or `str` at its object base, or a copy of it does;
 /// else null.
 [[nodiscard]] core::slot* slot_of(core::interpreter& here, PyObject* o) noexcept;

@@ -1,6 +1,7 @@
 #include "module/ends.hpp"
 
 #include "module/arguments.hpp"
+#include "module/views.hpp"
 
 #include "crossing/crossing.hpp"
 
@@ -139,18 +140,9 @@ PyObject* send_send(PyObject* o, PyObject* const* args, Py_ssize_t count, PyObje
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         const auto [obj, timeout] = parse<2>("send", {"obj", "timeout"}, 1, args, count, keywords);
         const core::futex::deadline until = deadline_of(timeout);
-        end_object& self = self_of(o);
-        core::interpreter& here = *self.here;
+        core::interpreter& here = *self_of(o).here;
         py::drain(here);
-        message m = crossing::encode(here, obj);
-        outcome how = self.of->try_send(*here.side, m);
-        if (how == outcome::would_block) {
-            how = py::wait_for(
-                here, [&](core::wait_site& site) { return self.of->send(*here.side, m, until, site); });
-        }
-        if (how != outcome::ok) {
-            raise_outcome(*self.module, how, self.of->id());
-        }
+        send_message(o, crossing::encode(here, obj), until);
         Py_RETURN_NONE;
     });
 }
@@ -252,6 +244,7 @@ PyMethodDef send_methods[] = {
      "closed."},
     {"send_nowait", send_send_nowait, METH_O,
      "send_nowait($self, obj, /)\n--\n\nSend `obj` if that needs no waiting; return whether it was sent."},
+    {"send_buffer", method(send_buffer), fast, send_buffer_doc},
     ISTHMUS_END_METHODS,
     {nullptr, nullptr, 0, nullptr}};
 
@@ -314,6 +307,19 @@ ref make_end(state& s, end which, std::shared_ptr<channel> of) {
     of->add_holder(which, *s.here->side);
     self.of = std::move(of);
     return made;
+}
+
+void send_message(PyObject* send_end, message m, core::futex::deadline until) {
+    end_object& self = self_of(send_end);
+    core::interpreter& here = *self.here;
+    outcome how = self.of->try_send(*here.side, m);
+    if (how == outcome::would_block) {
+        how = py::wait_for(here,
+                           [&](core::wait_site& site) { return self.of->send(*here.side, m, until, site); });
+    }
+    if (how != outcome::ok) {
+        raise_outcome(*self.module, how, self.of->id());
+    }
 }
 
 std::unique_ptr<core::attachment> pack_end(state& s, PyObject* o) {

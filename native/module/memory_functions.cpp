@@ -3,6 +3,7 @@
 #include "module/interpreters.hpp"
 
 #include "crossing/crossing.hpp"
+#include "crossing/views.hpp"
 
 #include "cpython/bytesio_guard.hpp"
 #include "cpython/hook.hpp"
@@ -57,11 +58,10 @@ const char* crossing_name(PyObject* o, const core::slot* s) {
 ref inbox_depths() {
     ref depths = require(PyDict_New());
     for (const core::interpreter_ref& record : core::interpreters().all()) {
-        if (record->view != nullptr) {
-            const ref number = require(PyLong_FromLongLong(record->number));
-            const ref depth = require(PyLong_FromSize_t(record->view->box.depth()));
-            require(PyDict_SetItem(depths.get(), number.get(), depth.get()));
-        }
+        const std::size_t slots = record->view != nullptr ? record->view->box.depth() : 0;
+        const ref number = require(PyLong_FromLongLong(record->number));
+        const ref depth = require(PyLong_FromSize_t(slots + record->errands.depth()));
+        require(PyDict_SetItem(depths.get(), number.get(), depth.get()));
     }
     return depths;
 }
@@ -151,6 +151,9 @@ PyObject* stats(PyObject* module, PyObject*) {
         set_count(d, "shares_outstanding", statistics::gauge(counter::shares_taken, counter::shares_dropped));
         set_count(d, "slots_live", statistics::gauge(counter::slots_made, counter::slots_freed));
         set_count(d, "bytes_resident", statistics::gauge(counter::bytes_touched, counter::bytes_purged));
+        set_count(d, "views_live", statistics::gauge(counter::views_made, counter::views_ended));
+        set_count(d, "views_made", statistics::read(counter::views_made));
+        set_count(d, "views_orphaned", statistics::read(counter::views_orphaned));
         set_count(d, "releases_posted", statistics::read(counter::releases_posted));
         set_count(d, "releases_run", statistics::read(counter::releases_run));
         set(d, "inbox_depths", inbox_depths().release());

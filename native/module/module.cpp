@@ -5,6 +5,7 @@
 #include "module/ends.hpp"
 #include "module/interpreters.hpp"
 #include "module/memory_functions.hpp"
+#include "module/views.hpp"
 
 #include "crossing/handles.hpp"
 
@@ -66,6 +67,9 @@ std::unique_ptr<core::attachment> pack_handle(PyObject* o) {
 ref unpack_handle(core::attachment& travelling) {
     state& s = current_state();
     ref made = unpack_end(s, travelling);
+    if (!made) {
+        made = unpack_view(s, travelling);
+    }
     return made ? std::move(made) : unpack_interpreter(s, travelling);
 }
 
@@ -83,6 +87,7 @@ int exec_module(PyObject* module) {
             require(PyObject_CallMethod(weakref.get(), "WeakValueDictionary", nullptr)).release();
         add_interpreter_type(module);
         add_end_types(module);
+        add_view_type(module);
         require(PyModule_AddStringConstant(module, "__version__", ISTHMUS_VERSION));
         return 0;
     });
@@ -93,6 +98,7 @@ int traverse(PyObject* module, visitproc visit, void* arg) {
     Py_VISIT(s.interpreter_type);
     Py_VISIT(s.recv_type);
     Py_VISIT(s.send_type);
+    Py_VISIT(s.view_type);
     Py_VISIT(s.interpreters_by_number);
     return 0;
 }
@@ -106,6 +112,7 @@ int clear(PyObject* module) {
     Py_CLEAR(s.interpreter_type);
     Py_CLEAR(s.recv_type);
     Py_CLEAR(s.send_type);
+    Py_CLEAR(s.view_type);
     return 0;
 }
 

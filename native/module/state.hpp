@@ -13,6 +13,7 @@ struct state {
     PyTypeObject* interpreter_type = nullptr;
     PyTypeObject* recv_type = nullptr;
     PyTypeObject* send_type = nullptr;
+    PyTypeObject* view_type = nullptr; ///< isthmus.View
     PyObject* interpreter_error = nullptr;
     PyObject* not_found_error = nullptr;
     PyObject* not_shareable_error = nullptr;

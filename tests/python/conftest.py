@@ -32,6 +32,7 @@ def gauges() -> dict[str, object]:
         "twins_live": taken.twins_live,
         "shares_outstanding": taken.shares_outstanding,
         "slots_live": taken.slots_live,
+        "views_live": taken.views_live,
         "guarded_bytesio": _isthmus.doctor_facts()["guarded_bytesio"],
         "interpreters": sorted(each.id for each in isthmus.list_all()),
     }
