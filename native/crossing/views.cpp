@@ -199,10 +199,31 @@ void describe(const Py_buffer& b, buffer_layout& layout) {
     }
 }
 
+/// The exporter says no: closed, released, or in a state that forbids it. Anything else of its passes as it
+/// is.
+[[noreturn]] void refused(PyObject* o) {
+    if (PyErr_ExceptionMatches(PyExc_ValueError) == 0 && PyErr_ExceptionMatches(PyExc_BufferError) == 0) {
+        throw py::python_error{};
+    }
+    const ref why = ref::steal(PyErr_GetRaisedException());
+    const ref errors = require(PyImport_ImportModule("isthmus._errors"));
+    const ref type = require(PyObject_GetAttrString(errors.get(), "NotShareableError"));
+    PyErr_Format(type.get(), "this %.200s can't be sent to another interpreter (%S)", Py_TYPE(o)->tp_name,
+                 why.get());
+    const ref raised = ref::steal(PyErr_GetRaisedException());
+    PyException_SetCause(raised.get(), Py_NewRef(why.get()));
+    PyErr_SetRaisedException(Py_NewRef(raised.get()));
+    throw py::python_error{};
+}
+
 /// Releases a buffer that is only looked at.
 class borrowed_buffer {
   public:
-    explicit borrowed_buffer(PyObject* o) { require(PyObject_GetBuffer(o, &buffer, PyBUF_FULL_RO)); }
+    explicit borrowed_buffer(PyObject* o) {
+        if (PyObject_GetBuffer(o, &buffer, PyBUF_FULL_RO) != 0) {
+            refused(o);
+        }
+    }
     ~borrowed_buffer() { PyBuffer_Release(&buffer); }
     borrowed_buffer(const borrowed_buffer&) = delete;
     borrowed_buffer& operator=(const borrowed_buffer&) = delete;
@@ -226,7 +247,9 @@ void make_last(core::interpreter& from, python_loan& made, buffer_layout& layout
 core::view lend(core::interpreter& from, PyObject* o) {
     core::view made;
     auto loan = std::make_unique<python_loan>(py::current_interpreter_ref());
-    require(PyObject_GetBuffer(o, &loan->buffer, PyBUF_FULL_RO));
+    if (PyObject_GetBuffer(o, &loan->buffer, PyBUF_FULL_RO) != 0) {
+        refused(o);
+    }
     try {
         describe(loan->buffer, made.layout);
         make_last(from, *loan, made.layout);

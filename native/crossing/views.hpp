@@ -17,8 +17,8 @@ namespace isthmus::crossing {
 /// Whether plain `send` makes `o` a view: a memoryview, an mmap, an isthmus.View.
 [[nodiscard]] bool crosses_as_view(PyObject* o) noexcept;
 
-/// The travelling form of the buffer of `o`. Throws python_error: TypeError if it exports none, or what its
-/// exporter raised. Current interpreter: `from`, under its GIL.
+/// The travelling form of the buffer of `o`. Throws python_error: TypeError if it exports none,
+/// NotShareableError if its exporter refuses (ValueError, BufferError), else what the exporter raised. Current interpreter: `from`, under its GIL.
 [[nodiscard]] std::unique_ptr<core::attachment> pack_view(core::interpreter& from, PyObject* o);
 
 /// A message with the buffer of `o`, for SendChannel.send_buffer. As pack_view.
