@@ -88,6 +88,14 @@ bool association::open_elsewhere(party_id viewer) const noexcept {
     return std::ranges::any_of(members_, [&](const membership& m) { return m.who != viewer && open(m); });
 }
 
+std::uint32_t association::holders() const noexcept {
+    std::uint32_t all = 0;
+    for (const membership& m : members_) {
+        all += m.holders;
+    }
+    return all;
+}
+
 party_id association::some_open_holder() const noexcept {
     const auto at = std::ranges::find_if(members_, open);
     return at == members_.end() ? 0 : at->who;

@@ -54,6 +54,8 @@ class association {
         return associated_ == 0 && in_flight_ == 0 && !open_anywhere();
     }
     [[nodiscard]] std::uint32_t in_flight() const noexcept { return in_flight_; }
+    /// Live end objects of all parties, closed ends included.
+    [[nodiscard]] std::uint32_t holders() const noexcept;
     /// Some party with an open holder, or 0.
     [[nodiscard]] party_id some_open_holder() const noexcept;
     /// Ids of the associated parties, oldest first. May throw std::bad_alloc.

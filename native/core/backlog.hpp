@@ -144,6 +144,15 @@ class backlog {
         return true;
     }
 
+    /// Oldest first.
+    template <typename Visit> void for_each(Visit visit) const {
+        for (chunk* each = first_; each != nullptr; each = each->next) {
+            for (std::uint32_t i = each->begin; i < each->end; ++i) {
+                visit(*each->at(i));
+            }
+        }
+    }
+
     /// Puts all of `later` behind what is here.
     void append(backlog& later) noexcept {
         if (later.first_ != nullptr) {

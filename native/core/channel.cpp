@@ -75,6 +75,7 @@ outcome channel::send_or_park(party_id by, message& m, parked_operation* self) {
         }
     }
     owed.fire();
+    note_change();
     return result;
 }
 
@@ -83,7 +84,7 @@ bool channel::may_send_under_tail(party_id by) noexcept {
         return true;
     }
     const membership* const m = senders_.find(by);
-    if (closed_ || m == nullptr || !m->associated || receivers_.over_for(by)) {
+    if (closed_ || m == nullptr || !m->associated || receivers_.over_for(by)) { // poisoned ones are closed
         return false;
     }
     welcome_sender_ = by;
@@ -120,6 +121,7 @@ bool channel::hand_over_under_tail(message& m, wakeup& owed) noexcept {
         message& theirs = *p->cargo;
         theirs = std::move(m);
         if (p->who->complete(outcome::ok, owed, p->tag)) {
+            ++handed_over_;
             return true;
         }
         m = std::move(theirs);
@@ -184,6 +186,7 @@ outcome channel::recv_or_park(party_id by, message& out, parked_operation* self)
         }
     }
     owed.fire();
+    note_change();
     return result;
 }
 
@@ -246,6 +249,7 @@ outcome channel::recv_under_both(party_id by, message& out, wakeup& owed) {
         return outcome::ok;
     }
     if (take_from_sender_under_both(out, owed)) {
+        ++handed_over_;
         return outcome::ok;
     }
     return senders_.over_for(by) ? outcome::closed : outcome::would_block;
@@ -274,38 +278,6 @@ bool channel::take_from_sender_under_both(message& out, wakeup& owed) noexcept {
         theirs = std::move(out);
     }
     return false;
-}
-
-// --- parking
-
-void channel::park_under_both(end which, parked& p) noexcept {
-    parked_count& count = which == end::recv ? parked_receivers_ : parked_senders_;
-    (which == end::recv ? waiting_receivers_ : waiting_senders_).push_back(p);
-    count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-}
-
-void channel::unpark_under_tail(end which, parked& p) noexcept {
-    parked_count& count = which == end::recv ? parked_receivers_ : parked_senders_;
-    (which == end::recv ? waiting_receivers_ : waiting_senders_).unlink(p);
-    count.store(count.load(std::memory_order_relaxed) - 1, std::memory_order_release);
-}
-
-outcome channel::wait_parked(end which, parked& p, party& by, futex::deadline until,
-                             wait_site& site) noexcept {
-    const outcome result = p.who->wait(by, until, site, which == end::recv ? recv_spin_ : send_spin_);
-    switch (result) {
-    case outcome::ok:
-    case outcome::closed:
-    case outcome::released:
-        return result; // ended by the channel, which has unlinked it
-    default: {
-        const std::lock_guard guard(tail_);
-        if (p.linked) {
-            unpark_under_tail(which, p);
-        }
-        return result;
-    }
-    }
 }
 
 } // namespace isthmus::core

@@ -14,11 +14,10 @@
 ///
 /// Named invariants:
 /// C1 "receivers wait only for nothing": while a receiver is parked, `in_` and `out_` are empty and no sender
-/// is
-///    parked. So handing a message straight to a parked receiver keeps the order.
+///    is parked, but for one of the same select. So handing a message straight to a parked receiver keeps the
+///    order.
 /// C2 "senders wait only for room": while a sender is parked and memory can be had, the buffer is full
-/// (capacity 0:
-///    always). Whoever makes room admits the senders parked first; new ones queue behind them.
+///    (capacity 0: always). Whoever makes room admits the senders parked first; new ones queue behind them.
 /// C3 "state under both": who is associated, closed, dead changes only with both locks held, and such a
 /// change
 ///    re-examines every parked waiter before it lets go. So either lock suffices to read it, nobody parks on
@@ -28,66 +27,86 @@
 
 #include "core/association.hpp"
 #include "core/backlog.hpp"
+#include "core/conduit.hpp"
+#include "core/directory.hpp"
 #include "core/lock.hpp"
-#include "core/message.hpp"
-#include "core/parking.hpp"
-#include "core/party.hpp"
-#include "core/waiter.hpp"
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace isthmus::core {
 
 using channel_id = std::uint64_t;
 
-enum class end : std::uint8_t { recv, send };
-
-class channel : public std::enable_shared_from_this<channel> {
+class channel final : public conduit {
   public:
-    /// Ids count from 1 and are never used again. `capacity`: 0 is a rendezvous, nullopt unbounded.
+    /// `capacity`: 0 is a rendezvous, nullopt unbounded.
     [[nodiscard]] static std::shared_ptr<channel> create(std::optional<std::size_t> capacity);
-    /// The live channel with that id, or null.
-    [[nodiscard]] static std::shared_ptr<channel> find(channel_id id);
-    /// All channels that somebody still refers to, oldest first.
-    [[nodiscard]] static std::vector<std::shared_ptr<channel>> live();
-
-    channel(const channel&) = delete;
-    channel& operator=(const channel&) = delete;
-    ~channel();
+    /// All channels that somebody still refers to.
+    [[nodiscard]] static directory<channel>& all() noexcept;
+    ~channel() override;
 
     [[nodiscard]] channel_id id() const noexcept { return id_; }
     [[nodiscard]] std::optional<std::size_t> capacity() const noexcept { return capacity_; }
 
     /// Takes `m` only if the outcome is ok; else it is untouched. At capacity 0 it needs a parked receiver.
-    /// ok, would_block, closed, released.
+    /// ok, would_block, closed, released, poisoned.
     [[nodiscard]] outcome try_send(party& by, message& m);
     /// Waits for room (at capacity 0: for a receiver to take it). Anything but ok: not received, still the
     /// caller's.
     [[nodiscard]] outcome send(party& by, message& m, futex::deadline until, wait_site& site);
-    /// What `out` held is dropped. ok, would_block, closed, released.
+    /// What `out` held is dropped. ok, would_block, closed, released, poisoned.
     [[nodiscard]] outcome try_recv(party& by, message& out);
     [[nodiscard]] outcome recv(party& by, message& out, futex::deadline until, wait_site& site);
 
-    /// One more, one less live object of that end in that party. Losing the last one drops the party's
-    /// association.
-    void add_holder(end which, party& by);
-    void drop_holder(end which, party& by) noexcept;
-    /// An end inside a message, or otherwise on its way, counts as an open holder that belongs to nobody. To
-    /// move an end, add the new claim before dropping the old one.
-    void add_in_flight(end which) noexcept;
-    void drop_in_flight(end which) noexcept;
+    /// Sends from the front of `offered` what needs no waiting; `sent` counts them, also when it throws. ok
+    /// if that is all, else why the next one was not sent.
+    [[nodiscard]] outcome try_send_many(party& by, std::span<message> offered, std::size_t& sent);
+    /// Receives into the front of `room` (of empty messages) what needs no waiting; `received` counts them.
+    /// ok if there was any, else why not.
+    [[nodiscard]] outcome try_recv_many(party& by, std::span<message> room, std::size_t& received);
+
+    [[nodiscard]] outcome attempt(end which, party& by, message& m) override;
+    [[nodiscard]] outcome park(end which, party& by, parked& place) override;
+    void unpark(end which, parked& place) noexcept override;
+
+    /// Losing the last holder drops the party's association.
+    void add_holder(end which, party& by) override;
+    void drop_holder(end which, party& by) noexcept override;
+    void add_in_flight(end which) noexcept override;
+    void drop_in_flight(end which) noexcept override;
+    void party_died(party& who) noexcept override;
+    [[nodiscard]] claims survey() override;
+    void abandon() noexcept override;
     /// True the first time for this party and end. Ends the party's waits on it with `released`.
     bool close(end which, party& by);
-    /// All this party had here ends by death. See party_died_everywhere.
-    void party_died(party& who) noexcept;
+    /// From now on every operation of anybody, current waits included, ends with `poisoned`; what is buffered
+    /// is dropped. `reason` is the caller's and comes back from poison(). ok the first time; else why this
+    /// party can't use that end any more.
+    [[nodiscard]] outcome poison(end which, party& by, std::string reason);
+    /// Null: not poisoned.
+    [[nodiscard]] std::shared_ptr<const std::string> poison() noexcept;
 
-    /// No party can send or receive any more, and nothing is left to be received.
+    struct statistics {
+        std::uint64_t sent = 0;     ///< messages put in or handed over
+        std::uint64_t received = 0; ///< of these, taken out
+        std::uint64_t dropped = 0;  ///< of these, dropped because nobody could receive them any more
+        std::size_t buffered = 0;   ///< the rest
+        std::uint32_t waiting_receivers = 0;
+        std::uint32_t waiting_senders = 0;
+    };
+    [[nodiscard]] statistics look() noexcept;
+
+    /// No party can send or receive any more, and nothing is left to be received; or it is poisoned.
     [[nodiscard]] bool is_closed() noexcept;
+    /// This party is associated with that end, and has not closed it.
+    [[nodiscard]] bool is_associated(end which, const party& by) noexcept;
     /// This party has closed that end.
     [[nodiscard]] bool is_closed(end which, const party& by) noexcept;
     /// Ids of the parties associated with that end.
@@ -130,6 +149,8 @@ class channel : public std::enable_shared_from_this<channel> {
     void refill_under_both(wakeup& owed) noexcept;
     [[nodiscard]] bool hand_over_under_tail(message& m, wakeup& owed) noexcept;
     [[nodiscard]] bool take_from_sender_under_both(message& out, wakeup& owed) noexcept;
+    /// Whether the operation would not block. What `who` has parked counts as not there.
+    [[nodiscard]] bool possible_under_both(end which, const waiter* who) noexcept;
     [[nodiscard]] bool full_under_tail() noexcept;
 
     // Why this party can't go on using its end; ok: it can. For recv: given that nothing is buffered.
@@ -145,7 +166,11 @@ class channel : public std::enable_shared_from_this<channel> {
     /// To be called after every change of state: draws its consequences (C3, C4). What it takes out of the
     /// buffer must be destroyed after the locks are released.
     void settle_under_both(backlog& dropped) noexcept;
+    void drop_buffered_under_both(backlog& dropped) noexcept;
     void end_parked_under_both(end which) noexcept;
+    [[nodiscard]] bool unheld_under_both() const noexcept;
+    void under_locks(locked_body body) override;
+    [[nodiscard]] bool ready_under_locks(end which, party_id who) noexcept override;
 
     const channel_id id_;
     const std::optional<std::size_t> capacity_;
@@ -154,6 +179,7 @@ class channel : public std::enable_shared_from_this<channel> {
     association receivers_;
     association senders_;
     bool closed_ = false;
+    std::shared_ptr<const std::string> poison_;
 
     /// Length of waiting_senders_; written under tail, grows only under both. A line of its own: every
     /// receive reads it, and must not take the senders' line from them.
@@ -184,12 +210,10 @@ class channel : public std::enable_shared_from_this<channel> {
     std::uint64_t sent_ = 0;           ///< messages put into the buffer so far; tail
     // What bounded channels and a full chunk need besides.
     std::uint64_t received_seen_ = 0; ///< received_ when last looked at; tail
+    std::uint64_t handed_over_ = 0;   ///< messages that passed by the buffer; tail
+    std::uint64_t dropped_ = 0;       ///< of those counted in received_, dropped unread; both
     spare_chunks spares_;             ///< tail
     parking_queue waiting_senders_;   ///< like waiting_receivers_
 };
-
-/// Tells every live channel that this party is gone. After its begin_close(), when none of its threads is in
-/// an operation any more.
-void party_died_everywhere(party& who) noexcept;
 
 } // namespace isthmus::core

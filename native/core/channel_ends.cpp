@@ -2,72 +2,26 @@
 /// channels.
 #include "core/channel.hpp"
 
-#include <map>
+#include "core/cycles.hpp"
+
 #include <mutex>
 
 namespace isthmus::core {
-namespace {
 
-/// Every channel that exists, so that a death reaches all of them. Never destroyed: threads may outlive
-/// statics.
-struct registry {
-    short_lock guard; ///< taken before no other lock, never under one
-    std::map<channel_id, std::weak_ptr<channel>> channels;
-};
-
-registry& all() {
-    static registry* const only = new registry;
+directory<channel>& channel::all() noexcept {
+    static auto* const only = new directory<channel>; // threads may outlive statics
     return *only;
 }
 
-/// The first live channel whose id is above `id`. Allocates nothing.
-std::shared_ptr<channel> next_after(channel_id id) noexcept {
-    registry& r = all();
-    const std::lock_guard guard(r.guard);
-    for (auto at = r.channels.upper_bound(id); at != r.channels.end(); ++at) {
-        if (std::shared_ptr<channel> found = at->second.lock()) {
-            return found;
-        }
-    }
-    return nullptr;
-}
-
-} // namespace
-
 std::shared_ptr<channel> channel::create(std::optional<std::size_t> capacity) {
-    static std::atomic<channel_id> last{0};
-    std::shared_ptr<channel> made(new channel(last.fetch_add(1, std::memory_order_relaxed) + 1, capacity));
-    registry& r = all();
-    const std::lock_guard guard(r.guard);
-    r.channels.emplace(made->id(), made);
+    const channel_id id = all().next_id();
+    std::shared_ptr<channel> made(new channel(id, capacity));
+    all().enter(id, made);
     return made;
 }
 
 channel::~channel() {
-    registry& r = all();
-    const std::lock_guard guard(r.guard);
-    r.channels.erase(id_);
-}
-
-std::shared_ptr<channel> channel::find(channel_id id) {
-    registry& r = all();
-    const std::lock_guard guard(r.guard);
-    const auto at = r.channels.find(id);
-    return at == r.channels.end() ? nullptr : at->second.lock();
-}
-
-std::vector<std::shared_ptr<channel>> channel::live() {
-    std::vector<std::shared_ptr<channel>> found;
-    for (std::shared_ptr<channel> c = next_after(0); c; c = next_after(c->id())) {
-        found.push_back(c);
-    }
-    return found;
-}
-
-void party_died_everywhere(party& who) noexcept {
-    for (std::shared_ptr<channel> c = next_after(0); c; c = next_after(c->id())) {
-        c->party_died(who);
-    }
+    all().forget(id_);
 }
 
 // --- ends
@@ -75,25 +29,49 @@ void party_died_everywhere(party& who) noexcept {
 void channel::add_holder(end which, party& by) {
     const both_locks guard(*this);
     ++side(which).enter(by.id()).holders; // an end that opens ends nothing: nobody need be woken
+    note_claim();
 }
 
 void channel::drop_holder(end which, party& by) noexcept {
-    backlog dropped;
-    const both_locks guard(*this);
-    side(which).drop_holder(by.id(), by.closing());
-    settle_under_both(dropped);
+    bool alone = false;
+    {
+        backlog dropped;
+        const both_locks guard(*this);
+        side(which).drop_holder(by.id(), by.closing());
+        if (const membership* const m = side(which).find(by.id()); m == nullptr || m->holders == 0) {
+            drop_watch_under_locks(which, by.id());
+        }
+        settle_under_both(dropped);
+        alone = unheld_under_both();
+    }
+    if (alone) {
+        suspect(*this);
+    }
 }
 
 void channel::add_in_flight(end which) noexcept {
     const both_locks guard(*this);
     side(which).add_in_flight();
+    note_claim();
 }
 
 void channel::drop_in_flight(end which) noexcept {
-    backlog dropped;
-    const both_locks guard(*this);
-    side(which).drop_in_flight();
-    settle_under_both(dropped);
+    bool alone = false;
+    {
+        backlog dropped;
+        const both_locks guard(*this);
+        side(which).drop_in_flight();
+        settle_under_both(dropped);
+        alone = unheld_under_both();
+    }
+    if (alone) {
+        suspect(*this);
+    }
+}
+
+bool channel::unheld_under_both() const noexcept {
+    return receivers_.holders() + senders_.holders() == 0 &&
+           receivers_.in_flight() + senders_.in_flight() > 0;
 }
 
 bool channel::close(end which, party& by) {
@@ -104,12 +82,74 @@ bool channel::close(end which, party& by) {
     return first;
 }
 
+outcome channel::poison(end which, party& by, std::string reason) {
+    backlog dropped;
+    auto kept = std::make_shared<const std::string>(std::move(reason));
+    const both_locks guard(*this);
+    if (const outcome refused = refusal_under_both(side(which), by.id()); refused != outcome::ok) {
+        return refused;
+    }
+    poison_ = std::move(kept);
+    settle_under_both(dropped);
+    return outcome::ok;
+}
+
+std::shared_ptr<const std::string> channel::poison() noexcept {
+    const both_locks guard(*this);
+    return poison_;
+}
+
 void channel::party_died(party& who) noexcept {
     backlog dropped;
     const both_locks guard(*this);
     receivers_.died(who.id());
     senders_.died(who.id());
+    drop_watch_under_locks(end::recv, who.id());
+    drop_watch_under_locks(end::send, who.id());
     settle_under_both(dropped);
+}
+
+conduit::claims channel::survey() {
+    const both_locks guard(*this);
+    claims found{
+        receivers_.holders() + senders_.holders(), receivers_.in_flight() + senders_.in_flight(), {}};
+    if (!unheld_under_both()) {
+        forget_suspect(*this);
+        return found;
+    }
+    for (const backlog* const each : {&out_, &in_}) {
+        each->for_each([&](const message& m) { m.collect_carried(found.carried); });
+    }
+    return found;
+}
+
+void channel::abandon() noexcept {
+    backlog dropped;
+    const both_locks guard(*this);
+    drop_buffered_under_both(dropped);
+    closed_ = true;
+    settle_under_both(dropped);
+}
+
+void channel::under_locks(locked_body body) {
+    const both_locks guard(*this);
+    body.run(*this, body.context);
+}
+
+bool channel::ready_under_locks(end which, party_id who) noexcept {
+    const outcome ended = which == end::recv ? why_recv_ends_under_both(who) : why_send_ends_under_both(who);
+    return ended != outcome::ok || possible_under_both(which, nullptr);
+}
+
+channel::statistics channel::look() noexcept {
+    const both_locks guard(*this);
+    const std::uint64_t taken = received_.load(std::memory_order_relaxed);
+    return {.sent = sent_ + handed_over_,
+            .received = taken - dropped_ + handed_over_,
+            .dropped = dropped_,
+            .buffered = static_cast<std::size_t>(sent_ - taken),
+            .waiting_receivers = parked_receivers_.load(std::memory_order_relaxed),
+            .waiting_senders = parked_senders_.load(std::memory_order_relaxed)};
 }
 
 bool channel::is_closed() noexcept {
@@ -123,6 +163,12 @@ bool channel::is_closed(end which, const party& by) noexcept {
     const both_locks guard(*this);
     const membership* const m = side(which).find(by.id());
     return m != nullptr && m->closed;
+}
+
+bool channel::is_associated(end which, const party& by) noexcept {
+    const both_locks guard(*this);
+    const membership* const m = side(which).find(by.id());
+    return m != nullptr && m->associated;
 }
 
 std::vector<party_id> channel::interpreters(end which) {
@@ -146,6 +192,9 @@ std::uint32_t channel::parked_senders() const noexcept {
 // --- what follows
 
 outcome channel::refusal_under_both(const association& own, party_id by) const noexcept {
+    if (poison_ != nullptr) {
+        return outcome::poisoned;
+    }
     if (closed_) {
         return outcome::closed;
     }
@@ -181,15 +230,22 @@ bool channel::finished_under_both() const noexcept {
 void channel::settle_under_both(backlog& dropped) noexcept {
     welcome_receiver_ = 0;
     welcome_sender_ = 0;
-    if (receivers_.unreachable() && (receivers_.ended() || senders_.unreachable())) {
+    if (poison_ != nullptr || (receivers_.unreachable() && (receivers_.ended() || senders_.unreachable()))) {
         // Nobody is left to receive: what is buffered gives its shares back now, not when the channel goes.
-        out_.append(in_);
-        dropped.swap(out_);
-        received_.store(sent_, std::memory_order_relaxed);
+        drop_buffered_under_both(dropped);
     }
-    closed_ = closed_ || finished_under_both();
+    closed_ = closed_ || poison_ != nullptr || finished_under_both();
     end_parked_under_both(end::recv);
     end_parked_under_both(end::send);
+    refresh_under_locks();
+}
+
+void channel::drop_buffered_under_both(backlog& dropped) noexcept {
+    const std::uint64_t taken = received_.load(std::memory_order_relaxed);
+    dropped_ += sent_ - taken;
+    received_.store(sent_, std::memory_order_relaxed);
+    dropped.append(out_);
+    dropped.append(in_);
 }
 
 void channel::end_parked_under_both(end which) noexcept {

@@ -1,7 +1,7 @@
 #include "core/helper.hpp"
 
 #include <csignal>
-#include <sched.h>
+#include <ctime>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,9 +12,11 @@ namespace {
 /// pthread_join returns a moment before the kernel takes the thread off its count, by which os.fork decides
 /// whether to warn.
 void wait_until_uncounted(int kernel_id) noexcept {
-    constexpr int patience = 10'000;
-    for (int i = 0; i < patience && syscall(SYS_tgkill, getpid(), kernel_id, 0) == 0; ++i) {
-        sched_yield();
+    constexpr futex::nanoseconds patience = 1'000'000'000;
+    constexpr timespec pause = {0, 50'000};
+    const futex::nanoseconds until = futex::now() + patience;
+    while (syscall(SYS_tgkill, getpid(), kernel_id, 0) == 0 && futex::now() < until) {
+        nanosleep(&pause, nullptr); // yielding does not let it end if it waits for another processor
     }
 }
 

@@ -81,6 +81,15 @@ class memory_system {
         const std::size_t offset = arena_.offset_of(address);
         return read_only ? arena_.read_only_at(offset) : arena_.master_at(offset);
     }
+    /// One address for each byte, through whichever mapping `address` sees it.
+    [[nodiscard]] const void* canonical(const void* address) const noexcept {
+        if (arena_.contains(address)) {
+            return arena_.master_at(arena_.offset_of(address));
+        }
+        const std::uintptr_t past = reinterpret_cast<std::uintptr_t>(address) -
+                                    reinterpret_cast<std::uintptr_t>(arena_.read_only_at(0));
+        return past < arena_.capacity() ? arena_.master_at(past) : address;
+    }
     [[nodiscard]] std::size_t index_of(const slot& s) const noexcept {
         return static_cast<std::size_t>(&s - table_);
     }

@@ -32,6 +32,16 @@ void message::set(form shape, std::uint8_t kind, void* held, std::span<const std
     }
 }
 
+void message::collect_carried(std::vector<conduit*>& into) const {
+    if (const parcel* const held = body(); held != nullptr) {
+        for (const std::unique_ptr<attachment>& each : held->attachments) {
+            if (conduit* const carried = each != nullptr ? each->carries() : nullptr; carried != nullptr) {
+                into.push_back(carried);
+            }
+        }
+    }
+}
+
 share message::take_share() noexcept {
     if (fields_.shape != form::shared) {
         return {};

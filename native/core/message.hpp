@@ -20,6 +20,16 @@
 
 namespace isthmus::core {
 
+class conduit;
+
+/// What becomes of a queued message whose sender's interpreter ends before it was received (PEP 734's
+/// `unbounditems`).
+enum class unbound : std::uint8_t {
+    replace, ///< a marker stands in its place
+    error,   ///< likewise, and receiving the marker is an error
+    remove   ///< it leaves the queue
+};
+
 /// Something alive that travels with a value and must be given back if it is never received: a channel's end,
 /// an interpreter's handle. Its destructor may run on any thread, without a GIL.
 struct attachment {
@@ -27,6 +37,8 @@ struct attachment {
     attachment(const attachment&) = delete;
     attachment& operator=(const attachment&) = delete;
     virtual ~attachment();
+    /// The channel or queue whose end this is; null for all else. It counts as one of its claims in flight.
+    [[nodiscard]] virtual conduit* carries() const noexcept { return nullptr; }
 };
 
 /// The body of a value that does not fit inline.
@@ -43,6 +55,7 @@ class message {
 
     enum class form : std::uint8_t {
         empty,  ///< carries nothing; what a moved-from message is
+        marker, ///< see marker()
         bytes,  ///< inline bytes only
         shared, ///< a share, and inline bytes if any
         parcel  ///< a parcel, and inline bytes if any
@@ -70,6 +83,18 @@ class message {
     message& operator=(const message&) = delete;
     ~message() { reset(); }
 
+    /// For queues. A marker's `if_unbound` is that of the message it replaced.
+    [[nodiscard]] unbound if_unbound() const noexcept { return fields_.if_unbound; }
+    void set_if_unbound(unbound how) noexcept { fields_.if_unbound = how; }
+    /// Stands for a message whose sender is gone; it carries nothing else.
+    [[nodiscard]] static message marker(unbound how) noexcept {
+        message made;
+        made.fields_.shape = form::marker;
+        made.fields_.if_unbound = how;
+        return made;
+    }
+    [[nodiscard]] bool is_marker() const noexcept { return fields_.shape == form::marker; }
+
     /// Opaque to core: layer crossing's name for how the value is encoded.
     [[nodiscard]] std::uint8_t kind() const noexcept { return fields_.kind; }
     [[nodiscard]] form shape() const noexcept { return fields_.shape; }
@@ -84,6 +109,8 @@ class message {
     [[nodiscard]] parcel* body() const noexcept {
         return fields_.shape == form::parcel ? static_cast<parcel*>(fields_.held) : nullptr;
     }
+    /// Appends the channels and queues whose ends travel here, one for each end. May throw std::bad_alloc.
+    void collect_carried(std::vector<conduit*>& into) const;
     /// Takes the share (or the parcel) out; kind and inline bytes stay. Empty when there is none.
     [[nodiscard]] share take_share() noexcept;
     [[nodiscard]] std::unique_ptr<parcel> take_parcel() noexcept;
@@ -102,7 +129,8 @@ class message {
         form shape = form::empty;
         std::uint8_t kind = 0;
         std::uint8_t size = 0; ///< of `bytes`
-        void* held = nullptr;  ///< a slot with one share counted for us, or a parcel of ours
+        unbound if_unbound = unbound::replace;
+        void* held = nullptr; ///< a slot with one share counted for us, or a parcel of ours
         std::byte bytes[inline_capacity];
     };
     static_assert(std::is_trivially_copyable_v<fields>);

@@ -44,6 +44,23 @@ class parking_queue {
     [[nodiscard]] parked* front() const noexcept { return first_; }
     [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
+    /// Somebody waits here who is not `who`: a select does not meet itself.
+    [[nodiscard]] bool has_other_than(const waiter* who) const noexcept {
+        const parked* p = first_;
+        while (p != nullptr && p->who == who) {
+            p = p->next;
+        }
+        return p != nullptr;
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept {
+        std::size_t count = 0;
+        for (const parked* p = first_; p != nullptr; p = p->next) {
+            ++count;
+        }
+        return count;
+    }
+
     void push_back(parked& p) noexcept {
         p.previous = last_;
         p.next = nullptr;

@@ -1,6 +1,6 @@
 #include "core/registry.hpp"
 
-#include "core/channel.hpp"
+#include "core/conduit.hpp"
 #include "core/view.hpp"
 
 #include <algorithm>

@@ -3,8 +3,8 @@
 ///
 /// Named invariant W1 "one end": the state leaves `waiting`/`sleeping` exactly once.
 /// Named invariant W2 "no lost wake": the word goes to `sleeping` before the thread sleeps, and the kernel
-/// compares it again, so a completion either is seen by the sleeper or sees the sleeper. A later `select`
-/// parks one waiter on several channels: `tag` tells which of them completed it.
+/// compares it again, so a completion either is seen by the sleeper or sees the sleeper. A select
+/// parks one waiter in several places: `tag` tells which of them completed it.
 #pragma once
 
 #include "core/futex.hpp"
@@ -24,7 +24,8 @@ enum class outcome : std::uint8_t {
     would_block,  ///< try_ operations only
     timed_out,    ///< TimeoutError
     interrupted,  ///< the wait_site was interrupted; the operation was undone
-    closed,       ///< EOFError
+    closed,       ///< EOFError; for queues ShutDown
+    poisoned,     ///< what the channel was poisoned with
     released,     ///< this party closed its own end: ValueError
     party_closing ///< InterpreterError
 };

@@ -313,9 +313,19 @@ ref make_exporter_type(PyObject* module) {
     return require(PyType_FromModuleAndSpec(module, &exporter_spec, nullptr));
 }
 
-const core::interpreter* owner_of_view(PyObject* o) noexcept {
+core::interpreter_ref owner_of_view(PyObject* o) noexcept {
     const exporter_object* const found = exporter_behind(o);
-    return found != nullptr && found->shown != nullptr ? found->shown->of()->owner().get() : nullptr;
+    return found != nullptr ? found->shown->of()->owner() : nullptr;
+}
+
+bool same_buffer(PyObject* a, PyObject* b) {
+    if (PyObject_CheckBuffer(a) == 0 || PyObject_CheckBuffer(b) == 0) {
+        return false;
+    }
+    const borrowed_buffer first(a);
+    const borrowed_buffer second(b);
+    return first.buffer.len != 0 && second.buffer.len != 0 &&
+           core::memory().canonical(first.buffer.buf) == core::memory().canonical(second.buffer.buf);
 }
 
 } // namespace isthmus::crossing

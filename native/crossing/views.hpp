@@ -32,7 +32,11 @@ namespace isthmus::crossing {
 /// The type isthmus.View of one interpreter's module. Throws python_error.
 [[nodiscard]] py::ref make_exporter_type(PyObject* module);
 
-/// The view that `o`, a memoryview or an isthmus.View, shows; null if it is not one that crossed.
-[[nodiscard]] const core::interpreter* owner_of_view(PyObject* o) noexcept;
+/// Whose memory `o` shows, if it is a view that crossed (a memoryview over one, an isthmus.View); else null.
+[[nodiscard]] core::interpreter_ref owner_of_view(PyObject* o) noexcept;
+
+/// Whether the buffers of `a` and `b` begin at the same byte of memory; false if either exports none, or is
+/// empty. Throws python_error: what an exporter raised.
+[[nodiscard]] bool same_buffer(PyObject* a, PyObject* b);
 
 } // namespace isthmus::crossing

@@ -72,7 +72,7 @@ PyObject* end_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
         int overflow = 0;
         const long long id = PyLong_AsLongLongAndOverflow(number.get(), &overflow);
         std::shared_ptr<channel> of =
-            overflow == 0 && id > 0 ? channel::find(static_cast<core::channel_id>(id)) : nullptr;
+            overflow == 0 && id > 0 ? channel::all().find(static_cast<core::channel_id>(id)) : nullptr;
         if (of == nullptr) {
             py::fail(PyExc_ValueError, "there is no channel with id %R", number.get());
         }

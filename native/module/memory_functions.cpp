@@ -49,6 +49,9 @@ ref copy_of(PyObject* o, form f) {
 }
 
 const char* crossing_name(PyObject* o, const core::slot* s) {
+    if (crossing::crosses_as_view(o)) {
+        return "view";
+    }
     if (s == nullptr) {
         return py::compat::form_of(o) != form::none ? "copy" : "value or pickle";
     }
@@ -98,7 +101,12 @@ PyObject* share(PyObject* module, PyObject* o) {
 PyObject* owner(PyObject* module, PyObject* o) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         state& s = state_of(module);
-        const core::interpreter_ref found = owner_of(*s.here, o);
+        core::interpreter_ref found = crossing::owner_of_view(o);
+        if (found == nullptr) {
+            found = owner_of(*s.here, o);
+        } else if (found->now.load() == core::interpreter::phase::gone) {
+            found = nullptr;
+        }
         return found != nullptr ? make_interpreter(s, found->number).release() : Py_NewRef(Py_None);
     });
 }
@@ -115,7 +123,9 @@ PyObject* describe(PyObject* module, PyObject* o) {
                 ? Py_NewRef(Py_None)
                 : Py_BuildValue("(nI)", core::memory().index_of(*found), found->generation.load()));
         set_count(result.get(), "shares", found == nullptr ? 0 : found->shares());
-        set_count(result.get(), "bytes", found == nullptr ? 0 : found->bytes.load());
+        const auto shown = PyMemoryView_Check(o) ? PyMemoryView_GET_BUFFER(o)->len : 0;
+        set_count(result.get(), "bytes",
+                  found == nullptr ? static_cast<std::uint64_t>(shown) : found->bytes.load());
         return Py_NewRef(result.get());
     });
 }
@@ -127,7 +137,9 @@ PyObject* same_memory(PyObject* module, PyObject* const* args, Py_ssize_t count)
         }
         const state& s = state_of(module);
         const core::slot* const first = py::slot_of(*s.here, args[0]);
-        const bool same = args[0] == args[1] || (first != nullptr && first == py::slot_of(*s.here, args[1]));
+        const bool same = args[0] == args[1] ||
+                          (first != nullptr && first == py::slot_of(*s.here, args[1])) ||
+                          crossing::same_buffer(args[0], args[1]);
         return PyBool_FromLong(same ? 1 : 0);
     });
 }

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self, TypedDict, final
 __version__: str
 
 class _Description(TypedDict):
-    kind: Literal["original", "twin", "copy", "value or pickle"]
+    kind: Literal["original", "twin", "copy", "view", "value or pickle"]
     owner: Interpreter | None
     slot: tuple[int, int] | None
     shares: int

@@ -11,11 +11,11 @@ using channel_ops = ends;
 TEST_F(channel_ops, ids_are_never_reused_and_found) {
     const channel_id id = c->id();
     EXPECT_GE(id, 1U);
-    EXPECT_EQ(channel::find(id), c);
+    EXPECT_EQ(channel::all().find(id), c);
     open(1);
     EXPECT_GT(c->id(), id);
-    EXPECT_EQ(channel::find(id), nullptr);
-    const auto all = channel::live();
+    EXPECT_EQ(channel::all().find(id), nullptr);
+    const auto all = channel::all().live();
     EXPECT_NE(std::ranges::find(all, c), all.end());
 }
 

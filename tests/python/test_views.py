@@ -310,6 +310,34 @@ def test_a_view_that_comes_home_is_a_view(interp: isthmus.Interpreter) -> None:
     assert exporter.released == [(0, 100)]
 
 
+@pytest.mark.parametrize("kind", ["bytearray", "mmap", "large stream", "large bytes"])
+def test_owner_describe_and_same_memory_know_views(
+    interp: isthmus.Interpreter, ends: Ends, kind: str
+) -> None:
+    value = EXPORTERS[kind]()
+    there, back = ends, isthmus.create_channel(None)
+    there[1].send_buffer(value)
+    interp.run(
+        """if True:
+        import isthmus
+        v = r.recv()
+        assert isthmus.owner(v) is isthmus.get_main()
+        facts = isthmus.describe(v[1:])
+        assert facts["kind"] == "view" and facts["bytes"] == v.nbytes - 1, facts
+        assert facts["owner"] is isthmus.get_main()
+        assert isthmus.same_memory(v, v[:5]) and not isthmus.same_memory(v, v[1:])
+        assert isthmus.owner(memoryview(b"x")) is None
+        s.send(v)
+        del v
+        """,
+        r=there[0],
+        s=back[1],
+    )
+    mine = back[0].recv()
+    assert isthmus.same_memory(mine, value)
+    assert not isthmus.same_memory(mine, EXPORTERS[kind]())
+
+
 # ---- the exporter gets its buffer back
 
 

@@ -1,0 +1,161 @@
+#include "core/cycles.hpp"
+
+#include "core/lock.hpp"
+
+#include <mutex>
+#include <new>
+#include <unordered_map>
+
+namespace isthmus::core {
+namespace {
+
+using owned_conduits = std::vector<std::shared_ptr<conduit>>;
+
+struct suspicion {
+    short_lock guard; ///< a leaf: may be taken under a conduit's locks
+    std::unordered_map<conduit*, std::weak_ptr<conduit>> suspects; ///< under guard
+    std::atomic<std::size_t> since{0};                             ///< suspicions since the last collection
+    std::atomic<std::size_t> alive{0}; ///< suspects that the last collection found alive
+    std::atomic<bool> wanted{false};   ///< a collection was asked for while one was under way
+    std::atomic<bool> collecting{false};
+    /// Counts new claims. A collection during which it moved proves nothing.
+    std::atomic<std::uint64_t> claims{0};
+};
+
+suspicion& all() noexcept {
+    static suspicion* const only = new suspicion;
+    return *only;
+}
+
+struct node {
+    std::shared_ptr<conduit> what;
+    conduit::claims seen;
+    std::uint32_t inside = 0; ///< of its ends in flight, those buffered in suspects
+    bool alive = false;
+};
+using graph = std::unordered_map<conduit*, node>;
+
+owned_conduits suspects_now() {
+    suspicion& s = all();
+    owned_conduits found;
+    const std::lock_guard guard(s.guard);
+    found.reserve(s.suspects.size());
+    for (const auto& [at, weak] : s.suspects) {
+        if (std::shared_ptr<conduit> held = weak.lock()) {
+            found.push_back(std::move(held));
+        }
+    }
+    return found;
+}
+
+graph survey(const owned_conduits& suspects) {
+    graph known;
+    for (const std::shared_ptr<conduit>& each : suspects) {
+        conduit::claims seen = each->survey();
+        if (seen.holders == 0 && seen.in_flight > 0) {
+            known.emplace(each.get(), node{each, std::move(seen)});
+        }
+    }
+    for (auto& [at, from] : known) {
+        for (conduit* const to : from.seen.carried) {
+            if (const auto found = known.find(to); found != known.end()) {
+                ++found->second.inside;
+            }
+        }
+    }
+    return known;
+}
+
+/// Alive: whoever has an end in flight outside of all suspects, and what lies buffered in those alive.
+void mark(graph& known) {
+    std::vector<node*> reached;
+    for (auto& [at, each] : known) {
+        if (each.inside < each.seen.in_flight) {
+            each.alive = true;
+            reached.push_back(&each);
+        }
+    }
+    while (!reached.empty()) {
+        const node* const from = reached.back();
+        reached.pop_back();
+        for (conduit* const to : from->seen.carried) {
+            if (const auto found = known.find(to); found != known.end() && !found->second.alive) {
+                found->second.alive = true;
+                reached.push_back(&found->second);
+            }
+        }
+    }
+}
+
+owned_conduits garbage_now() {
+    suspicion& s = all();
+    constexpr int attempts = 3; // against claims that are added meanwhile; a later suspicion tries again
+    for (int i = 0; i < attempts; ++i) {
+        const std::uint64_t before = s.claims.load(std::memory_order_seq_cst);
+        graph known = survey(suspects_now());
+        mark(known);
+        if (s.claims.load(std::memory_order_seq_cst) != before) {
+            continue;
+        }
+        owned_conduits garbage;
+        for (auto& [at, each] : known) {
+            if (!each.alive) {
+                garbage.push_back(each.what);
+            }
+        }
+        s.alive.store(known.size() - garbage.size(), std::memory_order_relaxed);
+        return garbage;
+    }
+    return {};
+}
+
+} // namespace
+
+void suspect(conduit& c) noexcept {
+    suspicion& s = all();
+    try {
+        std::weak_ptr<conduit> weak = c.weak_from_this();
+        const std::lock_guard guard(s.guard);
+        s.suspects.insert_or_assign(&c, std::move(weak));
+    } catch (const std::bad_alloc&) {
+        return; // not found until it is suspected again
+    }
+    constexpr std::size_t share = 8; // of those alive: a suspicion costs as many surveys on average
+    const std::size_t since = s.since.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (since > s.alive.load(std::memory_order_relaxed) / share) {
+        collect_cycles();
+    }
+}
+
+void forget_suspect(conduit& c) noexcept {
+    suspicion& s = all();
+    const std::lock_guard guard(s.guard);
+    s.suspects.erase(&c);
+}
+
+void note_claim() noexcept {
+    all().claims.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void collect_cycles() noexcept {
+    suspicion& s = all();
+    s.wanted.store(true);
+    // Dropping what garbage holds may ask for another collection: on this thread, or on one that finds us
+    // collecting and leaves it to us.
+    while (s.wanted.load()) {
+        if (s.collecting.exchange(true)) {
+            return;
+        }
+        s.wanted.store(false);
+        s.since.store(0, std::memory_order_relaxed);
+        try {
+            for (const std::shared_ptr<conduit>& each : garbage_now()) {
+                each->abandon();
+            }
+        } catch (const std::bad_alloc&) { // what is left stays suspect
+        }
+        s.collecting.store(false);
+    }
+}
+
+} // namespace isthmus::core

@@ -1,0 +1,69 @@
+/// All live objects of one kind by id. Ids count from 1 and are never used again.
+#pragma once
+
+#include "core/lock.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace isthmus::core {
+
+/// Thread rules: any thread. Its lock is taken before no other lock and never under one. `T` removes itself
+/// by `forget` in its destructor.
+template <typename T> class directory {
+  public:
+    [[nodiscard]] std::uint64_t next_id() noexcept {
+        return last_.fetch_add(1, std::memory_order_relaxed) + 1;
+    }
+
+    void enter(std::uint64_t id, const std::shared_ptr<T>& made) {
+        const std::lock_guard guard(lock_);
+        members_.emplace(id, made);
+    }
+    void forget(std::uint64_t id) noexcept {
+        const std::lock_guard guard(lock_);
+        members_.erase(id);
+    }
+    [[nodiscard]] std::shared_ptr<T> find(std::uint64_t id) noexcept {
+        const std::lock_guard guard(lock_);
+        const auto at = members_.find(id);
+        return at == members_.end() ? nullptr : at->second.lock();
+    }
+    /// Oldest first. Allocates nothing; the lock is not held while `visit` runs.
+    template <typename Visit> void for_each(Visit visit) {
+        for (auto [id, each] = next_after(0); each != nullptr; std::tie(id, each) = next_after(id)) {
+            visit(*each);
+        }
+    }
+    /// Oldest first. May throw std::bad_alloc.
+    [[nodiscard]] std::vector<std::shared_ptr<T>> live() {
+        std::vector<std::shared_ptr<T>> found;
+        for (auto [id, each] = next_after(0); each != nullptr; std::tie(id, each) = next_after(id)) {
+            found.push_back(each);
+        }
+        return found;
+    }
+
+  private:
+    [[nodiscard]] std::pair<std::uint64_t, std::shared_ptr<T>> next_after(std::uint64_t id) noexcept {
+        const std::lock_guard guard(lock_);
+        for (auto at = members_.upper_bound(id); at != members_.end(); ++at) {
+            if (std::shared_ptr<T> found = at->second.lock()) {
+                return {at->first, std::move(found)};
+            }
+        }
+        return {0, nullptr};
+    }
+
+    short_lock lock_;
+    std::map<std::uint64_t, std::weak_ptr<T>> members_;
+    std::atomic<std::uint64_t> last_{0};
+};
+
+} // namespace isthmus::core

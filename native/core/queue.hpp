@@ -1,0 +1,94 @@
+/// A queue of PEP 734: first in, first out, any number of parties at either end, no associations. What a dead
+/// party left in it becomes of as each message says (message::if_unbound).
+///
+/// Thread rules: as channel's. One lock; nothing is called under it that can block, destroy a message or take
+/// a GIL.
+///
+/// Named invariants:
+/// Q1 "receivers wait only for nothing": while a receiver is parked, no message lies here.
+/// Q2 "senders wait only for room": while a sender is parked the queue is full. Whoever makes room admits the
+/// senders parked first; new ones wait behind them.
+#pragma once
+
+#include "core/association.hpp"
+#include "core/conduit.hpp"
+#include "core/directory.hpp"
+#include "core/lock.hpp"
+
+#include <deque>
+
+namespace isthmus::core {
+
+using queue_id = std::uint64_t;
+
+class queue final : public conduit {
+  public:
+    /// `maxsize` 0: unbounded. `fallback`: what users put with unless they say otherwise.
+    [[nodiscard]] static std::shared_ptr<queue> create(std::size_t maxsize, unbound fallback);
+    /// All queues that somebody still refers to.
+    [[nodiscard]] static directory<queue>& all() noexcept;
+    ~queue() override;
+
+    [[nodiscard]] queue_id id() const noexcept { return id_; }
+    [[nodiscard]] std::size_t maxsize() const noexcept { return maxsize_; }
+    [[nodiscard]] unbound fallback() const noexcept { return fallback_; }
+
+    /// Without waiting: ok, would_block, closed (shut down; for recv: and nothing left).
+    [[nodiscard]] outcome attempt(end which, party& by, message& m) override;
+    /// Waits; besides the above timed_out, interrupted, party_closing. The message was not taken then.
+    [[nodiscard]] outcome put(party& by, message& m, futex::deadline until, wait_site& site);
+    [[nodiscard]] outcome get(party& by, message& out, futex::deadline until, wait_site& site);
+    [[nodiscard]] outcome park(end which, party& by, parked& place) override;
+    void unpark(end which, parked& place) noexcept override;
+
+    /// As queue.Queue: no more puts; gets until it is empty, or, if `immediate`, none. Idempotent.
+    void shut_down(bool immediate) noexcept;
+    [[nodiscard]] bool is_shut_down() noexcept;
+    /// Messages and markers that lie here.
+    [[nodiscard]] std::size_t size() noexcept;
+    [[nodiscard]] std::size_t parked_getters() noexcept;
+    [[nodiscard]] std::size_t parked_putters() noexcept;
+
+    void add_holder(end which, party& by) override;
+    void drop_holder(end which, party& by) noexcept override;
+    void add_in_flight(end which) noexcept override;
+    void drop_in_flight(end which) noexcept override;
+    void party_died(party& who) noexcept override;
+    [[nodiscard]] claims survey() override;
+    void abandon() noexcept override;
+
+  private:
+    struct item {
+        message what;
+        party_id from; ///< 0 once a marker
+    };
+
+    queue(queue_id id, std::size_t maxsize, unbound fallback) noexcept
+        : id_(id), maxsize_(maxsize), fallback_(fallback) {}
+
+    [[nodiscard]] outcome put_under_lock(party_id by, message& m, wakeup& owed);
+    [[nodiscard]] outcome get_under_lock(message& out, wakeup& owed);
+    [[nodiscard]] bool full_under_lock() const noexcept { return maxsize_ != 0 && items_.size() >= maxsize_; }
+    [[nodiscard]] bool hand_over_under_lock(message& m, wakeup& owed) noexcept;
+    [[nodiscard]] bool admit_one_under_lock(wakeup& owed) noexcept;
+    void end_parked_under_lock(end which) noexcept;
+    [[nodiscard]] std::size_t unbind_some_under_lock(party_id who, std::span<message> dropped) noexcept;
+    void under_locks(locked_body body) override;
+    [[nodiscard]] bool ready_under_locks(end which, party_id who) noexcept override;
+    [[nodiscard]] parking_queue& waiting(end which) noexcept {
+        return which == end::recv ? getters_ : putters_;
+    }
+
+    const queue_id id_;
+    const std::size_t maxsize_;
+    const unbound fallback_;
+
+    short_lock lock_; ///< guards all below
+    std::deque<item> items_;
+    parking_queue getters_;
+    parking_queue putters_;
+    association users_; ///< holders and ends in flight only
+    bool shut_ = false;
+};
+
+} // namespace isthmus::core
