@@ -53,6 +53,7 @@ struct interpreter {
     inbox errands;                         ///< any thread posts, its helper runs them
     helper service;                        ///< its helper, unless a window of its own brings one
     std::atomic<std::uint32_t> loans{0};   ///< buffers its exporters have lent and will get back
+    std::atomic<bool> resting{false};      ///< alone: its helper ends once nothing is lent
     std::atomic<bool> left_orphans{false}; ///< some of them it never will
     received_view* received = nullptr;     ///< views that live in it, any order; under its GIL
 

@@ -45,7 +45,9 @@ void loan::drop_reference_at_home() {
 }
 
 void loan::run() {
-    owner_->loans.fetch_sub(1, std::memory_order_acq_rel);
+    if (owner_->loans.fetch_sub(1, std::memory_order_acq_rel) == 1 && owner_->resting.load()) {
+        helper_of(*owner_).notify(); // this was what it waited for
+    }
     give_back();
     statistics::add(counter::releases_run);
     statistics::add(counter::views_ended);

@@ -122,17 +122,27 @@ void main_exits(core::interpreter& main) {
     last_errands(main);
 }
 
-/// Alone again: nobody else posts any more, and a process with extra threads gets a warning from os.fork.
-/// What waits is run first, by the helper: it may be code of the user's. Loans in undelivered messages still
-/// need it.
+bool nothing_is_lent(const core::interpreter& here) noexcept {
+    return here.loans.load() == 0 && here.errands.empty();
+}
+
+/// Alone again: nobody else posts any more, and a process with extra threads gets a warning from os.fork. A
+/// helper that has, or may get, code of the user's to run is not waited for, since the caller may hold locks
+/// of the user's: it ends by itself.
 void rest_helper(core::interpreter& here) {
     drain(here);
-    Py_BEGIN_ALLOW_THREADS;
-    core::helper_of(here).finish();
-    Py_END_ALLOW_THREADS;
-    if (here.loans.load() != 0) {
-        start_errands(here);
+    here.resting.store(true);
+    core::helper& helper = core::helper_of(here);
+    if (nothing_is_lent(here) && !helper.working()) {
+        stop_helper(here);
+    } else {
+        helper.notify();
     }
+}
+
+/// For the helper of `here`, under its GIL: whether its time has come.
+bool may_rest(const core::interpreter& here) noexcept {
+    return here.resting.load() && nothing_is_lent(here) && core::interpreters().count() == 1;
 }
 
 bool serve(void* record) {
@@ -196,10 +206,12 @@ bool enter_and_drain(core::interpreter& record) {
     if (!record.entry.enter()) {
         return false;
     }
-    if ((record.view == nullptr || record.view->box.empty()) && record.errands.empty()) {
+    const bool slots_wait = record.view != nullptr && !record.view->box.empty();
+    if (!slots_wait && record.errands.empty() && !may_rest(record)) {
         record.entry.leave();
         return true;
     }
+    bool rests = false;
     PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
     if (thread != nullptr) {
         PyEval_AcquireThread(thread);
@@ -207,10 +219,14 @@ bool enter_and_drain(core::interpreter& record) {
         drain(record);
         core::run_errands(record);
         PyThreadState_Clear(thread);
+        rests = may_rest(record);
+        if (rests) {
+            core::helper_of(record).leave();
+        }
         PyThreadState_DeleteCurrent();
     }
     record.entry.leave();
-    return true;
+    return !rests;
 }
 
 void start_helper(core::interpreter& here) noexcept {

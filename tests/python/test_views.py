@@ -761,19 +761,43 @@ assert exporter.released == [(0, 10)] * 2, exporter.released
 
 
 def test_the_helper_rests_once_nobody_else_is_there() -> None:
-    """os.fork warns of threads, so none is left when the last other interpreter has gone."""
+    """os.fork warns of threads, so none is left when the last other interpreter has gone and all is released."""
     run_script(
-        """
-        import isthmus, os, warnings
-        warnings.simplefilter("error")
-        interp = isthmus.create()
-        data = bytearray(10)
-        interp.prepare_main(v=memoryview(data))
-        interp.close()
-        data.append(1)
-        if os.fork() == 0:
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+        EXPORTER
+        + """
+import os, time, warnings
+warnings.simplefilter("error")
+def threads():
+    return len(os.listdir("/proc/self/task"))
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+lock = threading.Lock()
+class Locking(Exporter):
+    def __release_buffer__(self, view):
+        with lock:
+            super().__release_buffer__(view)
+for round in range(5):
+    interp = isthmus.create()
+    exporter, kept = Locking(10), Locking(10)
+    r, s = isthmus.create_channel(None)
+    s.send_buffer(kept)
+    interp.prepare_main(v=memoryview(exporter))
+    with lock:
+        interp.close()  # waits for no code of ours
+        assert exporter.released == []
+    wait_for(lambda: exporter.released)
+    assert threads() == 2, "something is still lent"
+    if round % 2:
+        r.recv().release()
+    else:
+        del r, s
+    wait_for(lambda: kept.released and threads() == 1)
+    if os.fork() == 0:
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
         """
     )
 
