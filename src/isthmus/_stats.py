@@ -20,9 +20,9 @@ class Statistics:
     counter, how often a limit or a failed self-test was the reason. `twins_live`, `shares_outstanding`,
     `slots_live`: gauges. `bytes_resident`: gauge, bytes of shared memory that may have pages, idle ones
     within the budget included. `views_live`: gauge, buffers lent to other interpreters and not given back;
-    `views_made`: counter. `views_orphaned`: counter, views whose owner closed first; their memory stays, their
-    exporters are never released. `releases_posted`, `releases_run`: counters that balance when nothing is
-    under way. `inbox_depths`: waiting releases by interpreter id.
+    `views_made`: counter. `views_orphaned`: counter, those whose owner closed first: their memory stays,
+    their exporters are never released. `releases_posted`, `releases_run`: counters that balance when nothing
+    is under way. `inbox_depths`: waiting releases by interpreter id.
     """
 
     payload_bytes_copied: int

@@ -122,6 +122,15 @@ def interp(new_interp: Callable[..., isthmus.Interpreter]) -> isthmus.Interprete
     return new_interp()
 
 
+@pytest.fixture
+def ends() -> Iterator[tuple[isthmus.RecvChannel, isthmus.SendChannel]]:
+    """An unbounded channel."""
+    pair = isthmus.create_channel(None)
+    yield pair
+    for end in pair:
+        end.close()
+
+
 class Running:
     """A thread that runs `source` in an interpreter; an exception of it is raised by `join`."""
 
