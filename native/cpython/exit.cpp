@@ -117,8 +117,10 @@ void main_exits(core::interpreter& main) {
             leave_without_finalising(*record);
         }
     }
-    drain(main);
-    keep_everybody_out(main);
+    // Those that somebody else made end later, when no helper can take a GIL any more.
+    for (const core::interpreter_ref& record : core::interpreters().all()) {
+        keep_everybody_out(*record);
+    }
     last_errands(main);
 }
 
@@ -241,8 +243,9 @@ void start_helper(core::interpreter& here) noexcept {
 }
 
 void start_errands(core::interpreter& here) noexcept {
-    if (!here.entry.is_shut()) {
-        core::helper_of(here).start(serve, &here);
+    core::helper& helper = core::helper_of(here);
+    if (!here.entry.is_shut() && helper.start(serve, &here) && !here.errands.empty()) {
+        helper.notify();
     }
 }
 

@@ -219,6 +219,9 @@ void drain(core::interpreter& here) noexcept {
     if (here.view != nullptr && !here.view->box.empty()) {
         memory().drain(*here.view, drop_keeper);
     }
+    if (!here.errands.empty()) [[unlikely]] {
+        start_errands(here); // it may be missing: after a fork, or where no thread could be made
+    }
 }
 
 void forget_copies(const core::window& view) noexcept {

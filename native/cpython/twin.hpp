@@ -39,8 +39,8 @@ void unpin(core::interpreter& here, core::share held);
 /// From now on everything is copied, in all interpreters: a self-test failed.
 void forbid_twins() noexcept;
 
-/// Runs what others posted to this interpreter's inbox. Under its GIL; no user code runs: `bytes` and `str`
-/// die silently. Cheap when there is nothing.
+/// Runs the releases of slots that others posted to this interpreter. Under its GIL; no user code runs:
+/// `bytes` and `str` die silently. Errands are left to the helper. Cheap when there is nothing.
 void drain(core::interpreter& here) noexcept;
 /// The owner table entries of a window whose interpreter is gone: forgotten, not touched.
 void forget_copies(const core::window& view) noexcept;

@@ -167,7 +167,8 @@ constexpr unsigned flags_of_type =
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION;
 PyType_Spec exporter_spec = {"isthmus.View", sizeof(exporter_object), 0, flags_of_type, exporter_slots};
 
-/// The isthmus.View behind `o`, or null.
+/// The isthmus.View behind `o`, or null. While a buffer of `o` is held: a released memoryview still names its
+/// base, which may be gone.
 exporter_object* exporter_behind(PyObject* o) noexcept {
     PyObject* const base = PyMemoryView_Check(o) ? PyMemoryView_GET_BASE(o) : o;
     return base != nullptr && is_exporter(base) ? &self_of(base) : nullptr;
@@ -264,15 +265,16 @@ core::view lend(core::interpreter& from, PyObject* o) {
 }
 
 core::view view_of(core::interpreter& from, PyObject* o) {
-    exporter_object* const received = exporter_behind(o);
-    if (received == nullptr) {
-        return lend(from, o);
+    if (PyMemoryView_Check(o) || is_exporter(o)) {
+        const borrowed_buffer shape(o); // of a slice or a cast it is another than the received one
+        if (exporter_object* const received = exporter_behind(o); received != nullptr) {
+            core::view again;
+            describe(shape.buffer, again.layout);
+            again.of = received->shown->of();
+            return again;
+        }
     }
-    core::view again;
-    const borrowed_buffer shape(o); // of a slice or a cast it is another than the received one
-    describe(shape.buffer, again.layout);
-    again.of = received->shown->of();
-    return again;
+    return lend(from, o);
 }
 
 } // namespace
@@ -314,8 +316,15 @@ ref make_exporter_type(PyObject* module) {
 }
 
 core::interpreter_ref owner_of_view(PyObject* o) noexcept {
+    Py_buffer held;
+    if (!(PyMemoryView_Check(o) || is_exporter(o)) || PyObject_GetBuffer(o, &held, PyBUF_FULL_RO) != 0) {
+        PyErr_Clear(); // released: it shows nothing
+        return nullptr;
+    }
     const exporter_object* const found = exporter_behind(o);
-    return found != nullptr ? found->shown->of()->owner() : nullptr;
+    core::interpreter_ref owner = found != nullptr ? found->shown->of()->owner() : nullptr;
+    PyBuffer_Release(&held);
+    return owner;
 }
 
 bool same_buffer(PyObject* a, PyObject* b) {

@@ -222,6 +222,45 @@ assert exporter.released == [(0, 10)] * 2, exporter.released
     )
 
 
+def test_a_forked_child_releases_what_waits_there() -> None:
+    """The helper does not exist in the child: the next call of isthmus starts one."""
+    run_script(
+        EXPORTER
+        + """
+import os, time, warnings
+warnings.simplefilter("ignore")
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+lock, inside = threading.Lock(), threading.Event()
+class Blocking(Exporter):
+    def __release_buffer__(self, view):
+        inside.set()
+        with lock:
+            super().__release_buffer__(view)
+blocking, exporter = Blocking(10), Exporter(10)
+interp = isthmus.create()
+interp.prepare_main(first=memoryview(blocking), second=memoryview(exporter))
+lock.acquire()
+interp.run("del first")
+inside.wait()
+interp.run("del second")
+interp.close()
+assert isthmus.stats().inbox_depths[0] == 1
+child = os.fork()
+if child == 0:
+    isthmus.create_channel(None)[1].send(1)
+    wait_for(lambda: exporter.released == [(0, 10)])
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+lock.release()
+wait_for(lambda: exporter.released == [(0, 10)] == blocking.released)
+        """
+    )
+
+
 def test_the_helper_rests_once_nobody_else_is_there() -> None:
     """os.fork warns of threads: none is left once the others have gone and all is released."""
     run_script(

@@ -229,5 +229,12 @@ def test_an_exporter_that_refuses(ends: Ends) -> None:
             with pytest.raises(isthmus.NotShareableError, match=type(value).__name__):
                 send(value)
         assert not isthmus.is_shareable(value)
+        assert isthmus.owner(value) is None
+        assert isthmus.describe(value)["owner"] is None
+    ends[1].send_buffer(bytearray(10))
+    received = ends[0].recv()
+    received.release()
+    with pytest.raises(isthmus.NotShareableError):
+        ends[1].send(received)
     with pytest.raises(ZeroDivisionError):
         ends[1].send_buffer(Raises())
