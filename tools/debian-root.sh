@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# debian-root.sh: prints the path of a Debian testing tree with newer Pythons, for chroot. Makes it at first,
-# in a cache outside the checkout; takes a minute and the network. 75: cannot here, the last line says why.
+# debian-root.sh: prints the path of a Debian testing tree for chroot, with newer Pythons and their own tests.
+# Makes it at first, and anew when this script has changed, in a cache outside the checkout; takes a minute and
+# the network. 75: cannot here, the last line says why.
 set -euo pipefail
 
 suite=${ISTHMUS_DEBIAN_SUITE:-forky}
@@ -9,16 +10,18 @@ root=$cache/debian-$suite
 
 cannot() { echo "$1" && exit 75; }
 [[ $(id -u) -eq 0 ]] || cannot "a Debian root needs root for mmdebstrap and chroot"
-if [[ ! -e $root/isthmus-complete ]]; then
+recipe=$(cksum <"${BASH_SOURCE[0]}")
+if [[ $(cat "$root/isthmus-complete" 2>/dev/null) != "$recipe" ]]; then
     "$(dirname "${BASH_SOURCE[0]}")/system-packages.sh" mmdebstrap >&2 || cannot "mmdebstrap is not installed"
     mkdir -p "$cache"
     tools=g++,cmake,ninja-build,make,ca-certificates,git,procps
     # The suite moves: a Python that has left it must not stop the others.
-    for pythons in python3.14-dev,python3.14-venv,python3.15-dev,python3.15-venv python3-dev,python3-venv; do
+    newer=python3.14-dev,python3.14-venv,libpython3.14-testsuite,python3.15-dev,python3.15-venv,libpython3.15-testsuite
+    for pythons in "$newer" python3-dev,python3-venv; do
         rm -rf "$root"
         if mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
             --include="$pythons,$tools" "$suite" "$root" </dev/null >&2; then
-            touch "$root/isthmus-complete"
+            echo "$recipe" >"$root/isthmus-complete"
             break
         fi
     done

@@ -58,7 +58,7 @@ class association {
     [[nodiscard]] std::uint32_t holders() const noexcept;
     /// Some party with an open holder, or 0.
     [[nodiscard]] party_id some_open_holder() const noexcept;
-    /// Ids of the associated parties, oldest first. May throw std::bad_alloc.
+    /// Ids of the associated parties, in the order in which they came by an end. May throw std::bad_alloc.
     [[nodiscard]] std::vector<party_id> associated() const;
 
   private:

@@ -105,8 +105,9 @@ class channel final : public conduit {
 
     /// No party can send or receive any more, and nothing is left to be received; or it is poisoned.
     [[nodiscard]] bool is_closed() noexcept;
-    /// This party is associated with that end, and has not closed it.
-    [[nodiscard]] bool is_associated(end which, const party& by) noexcept;
+    /// This party, which is not closing, is about to lose its last holder of an end that it uses, has not
+    /// closed, and could go on using.
+    [[nodiscard]] bool is_last_use(end which, const party& by) noexcept;
     /// This party has closed that end.
     [[nodiscard]] bool is_closed(end which, const party& by) noexcept;
     /// Ids of the parties associated with that end.

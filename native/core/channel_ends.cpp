@@ -165,10 +165,15 @@ bool channel::is_closed(end which, const party& by) noexcept {
     return m != nullptr && m->closed;
 }
 
-bool channel::is_associated(end which, const party& by) noexcept {
+bool channel::is_last_use(end which, const party& by) noexcept {
     const both_locks guard(*this);
     const membership* const m = side(which).find(by.id());
-    return m != nullptr && m->associated;
+    if (m == nullptr || m->holders != 1 || !m->associated || by.closing()) {
+        return false;
+    }
+    const bool left = which == end::recv && (!in_.empty() || !out_.empty());
+    return left || (which == end::recv ? why_recv_ends_under_both(by.id())
+                                       : why_send_ends_under_both(by.id())) == outcome::ok;
 }
 
 std::vector<party_id> channel::interpreters(end which) {

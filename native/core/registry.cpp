@@ -56,6 +56,7 @@ interpreter_ref registry::attach(void* state, std::int64_t number, bool own_gil,
     record->own_gil = own_gil;
     record->is_main = is_main;
     record->created_here = created_here;
+    record->handles.store(created_here ? 1 : 0);
     const std::lock_guard guard(lock_);
     records_.reserve(records_.size() + 1);
     record->identity = ++last_identity_;
@@ -92,6 +93,12 @@ interpreter_ref registry::find_number(std::int64_t number) const {
 interpreter_ref registry::find_identity(std::uint64_t identity) const {
     const std::lock_guard guard(lock_);
     const auto place = std::ranges::find_if(records_, [&](const auto& r) { return r->identity == identity; });
+    return place != records_.end() ? *place : nullptr;
+}
+
+interpreter_ref registry::find_party(party_id who) const {
+    const std::lock_guard guard(lock_);
+    const auto place = std::ranges::find_if(records_, [&](const auto& r) { return r->side->id() == who; });
     return place != records_.end() ? *place : nullptr;
 }
 

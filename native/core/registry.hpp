@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,12 +31,12 @@ struct interpreter {
         gone     ///< its interpreter state no longer exists
     };
 
-    std::uint64_t identity = 0;  ///< ours, never reused
-    std::int64_t number = 0;     ///< CPython's id; starts again at 0 when CPython is initialised again
-    std::string name;            ///< for people; written before anybody else knows the record
-    void* state = nullptr;       ///< PyInterpreterState; never read once `gone`
-    void* anchor = nullptr;      ///< a thread state that keeps `state` from having none; under its GIL
-    std::uint64_t anchor_id = 0; ///< CPython's id of that thread state
+    std::uint64_t identity = 0;      ///< ours, never reused
+    std::int64_t number = 0;         ///< CPython's id; starts again at 0 when CPython is initialised again
+    std::optional<std::string> name; ///< for people; written before anybody else knows the record
+    void* state = nullptr;           ///< PyInterpreterState; never read once `gone`
+    void* anchor = nullptr;          ///< a thread state that keeps `state` from having none; under its GIL
+    std::uint64_t anchor_id = 0;     ///< CPython's id of that thread state
     bool is_main = false;
     bool created_here = false; ///< isthmus made it, so isthmus ends it
     bool own_gil = false;
@@ -45,7 +46,8 @@ struct interpreter {
     gate entry;                  ///< guards every entry by a thread that does not belong to it
     std::atomic<phase> now{phase::open};
     std::atomic<bool> twins_allowed{true}; ///< false: its guard's self-test failed; it receives copies
-    std::atomic<std::uint32_t> handles{0}; ///< live Interpreter objects and handles in flight
+    std::atomic<std::uint32_t> handles{0}; ///< live Interpreter objects, handles in flight, and one its maker
+                                           ///< holds until it has an object
     futex::word runs{0};                   ///< runs under way by isthmus
     std::atomic<unsigned long> runner{0};  ///< CPython's id of the thread of the current run
     std::atomic<bool> exited{false};       ///< its exit handler has run
@@ -53,6 +55,7 @@ struct interpreter {
     inbox errands;                         ///< any thread posts, its helper runs them
     helper service;                        ///< its helper, unless a window of its own brings one
     std::atomic<std::uint32_t> loans{0};   ///< buffers its exporters have lent and will get back
+    std::atomic<void*> helping{nullptr};   ///< its helper's thread state, while that is inside
     std::atomic<bool> resting{false};      ///< alone: its helper ends once nothing is lent
     std::atomic<bool> left_orphans{false}; ///< some of them it never will
     received_view* received = nullptr;     ///< views that live in it, any order; under its GIL
@@ -76,6 +79,7 @@ class registry {
     [[nodiscard]] interpreter_ref find(const void* state, std::int64_t number) const;
     [[nodiscard]] interpreter_ref find_number(std::int64_t number) const;
     [[nodiscard]] interpreter_ref find_identity(std::uint64_t identity) const;
+    [[nodiscard]] interpreter_ref find_party(party_id who) const;
     [[nodiscard]] std::vector<interpreter_ref> all() const;
     /// The interpreter that serves a window's inbox: its owner; main for the window that interpreters under
     /// main's GIL share.

@@ -1,6 +1,7 @@
 #include "cpython/compat.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 // ob_shash is deprecated for users of the C API because there is no lock around it; twins need it written.
@@ -25,6 +26,29 @@ PyInterpreterState* look_up(std::int64_t number) noexcept {
     PyInterpreterState* const state = _PyInterpreterState_LookUpID(number);
     PyErr_SetRaisedException(saved);
     return state;
+}
+
+bool count_object(PyInterpreterState* state) noexcept {
+#if PY_VERSION_HEX < 0x030E0000
+    if (_PyInterpreterState_IDIncref(state) != 0) {
+        PyErr_Clear();
+        return false;
+    }
+#else
+    _PyInterpreterState_IDIncref(state);
+#endif
+    return true;
+}
+
+const char* whence(PyInterpreterState* state) noexcept {
+    constexpr std::array words = {"unknown",
+                                  "runtime init",
+                                  "legacy C-API",
+                                  "C-API",
+                                  "cross-interpreter C-API",
+                                  "_interpreters module"};
+    const long known = _PyInterpreterState_GetWhence(state);
+    return words[known > 0 && known < static_cast<long>(words.size()) ? static_cast<std::size_t>(known) : 0];
 }
 
 form form_of(PyObject* o) noexcept {

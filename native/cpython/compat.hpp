@@ -31,6 +31,13 @@ PyAPI_FUNC(int) _PyInterpreterState_SetRunningMain(PyInterpreterState*);
 PyAPI_FUNC(void) _PyInterpreterState_SetNotRunningMain(PyInterpreterState*);
 PyAPI_FUNC(int) _PyInterpreterState_IsRunningMain(PyInterpreterState*);
 PyAPI_FUNC(PyInterpreterState*) _PyInterpreterState_LookUpID(std::int64_t);
+PyAPI_FUNC(long) _PyInterpreterState_GetWhence(PyInterpreterState*);
+#if PY_VERSION_HEX < 0x030E0000
+PyAPI_FUNC(int) _PyInterpreterState_IDIncref(PyInterpreterState*);
+#else
+PyAPI_FUNC(void) _PyInterpreterState_IDIncref(PyInterpreterState*);
+#endif
+PyAPI_FUNC(void) _PyInterpreterState_IDDecref(PyInterpreterState*);
 // Documented API, under names of our own: 3.13.0's header declares it to C++ as functions with C++ linkage.
 int isthmus_tracemalloc_track(unsigned domain, std::uintptr_t address,
                               std::size_t size) __asm__("PyTraceMalloc_Track");
@@ -53,6 +60,23 @@ inline void set_not_running_main(PyInterpreterState* state) noexcept {
     return _PyInterpreterState_IsRunningMain(state) != 0;
 }
 
+/// Who made the interpreter, in the words of `concurrent.interpreters` (3.14). Any GIL, while the state
+/// exists.
+[[nodiscard]] const char* whence(PyInterpreterState* state) noexcept;
+
+[[nodiscard]] inline bool made_by_standard_library(PyInterpreterState* state) noexcept {
+    constexpr long by_it = 5;
+    return _PyInterpreterState_GetWhence(state) == by_it;
+}
+
+/// One more Interpreter object, as the standard library counts them: when the last one goes it ends those
+/// that it made. Any GIL. False: not counted (out of memory).
+[[nodiscard]] bool count_object(PyInterpreterState* state) noexcept;
+/// One less. Ends the interpreter if it was the last one, and so may run any code of its.
+inline void discount_object(PyInterpreterState* state) noexcept {
+    _PyInterpreterState_IDDecref(state);
+}
+
 /// H14: importing datetime for the first time inside an isolated interpreter corrupts the heap on 3.13 (fixed
 /// in 3.14).
 inline constexpr bool datetime_wants_main_first = PY_VERSION_HEX < 0x030E0000;
@@ -61,6 +85,9 @@ inline constexpr bool datetime_wants_main_first = PY_VERSION_HEX < 0x030E0000;
 /// and takes it back only after the last one has left the list. A thread that enters in between ends the
 /// process ("thread state already initialized"). So one stays in the list until the interpreter ends.
 inline constexpr bool idle_wants_anchor = PY_VERSION_HEX < 0x030E0000;
+
+/// Up to 3.13 the `__main__` of a new interpreter has an empty `__annotations__`.
+inline constexpr bool main_has_annotations = PY_VERSION_HEX < 0x030E0000;
 
 /// Whether tracemalloc traces now. Its module can be asked in the main interpreter only; this needs just a
 /// GIL.

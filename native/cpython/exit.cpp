@@ -1,6 +1,7 @@
 #include "cpython/exit.hpp"
 
 #include "cpython/current.hpp"
+#include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 
 #include "core/errand.hpp"
@@ -113,7 +114,13 @@ void main_exits(core::interpreter& main) {
         if (result == close_result::running && stop_running(record)) {
             result = close_interpreter(record);
         }
-        if (result == close_result::running) {
+        if (result == close_result::threads) {
+            record->side->begin_close(); // wakes those that wait in isthmus
+            if (end_daemon_threads(*record, core::futex::now() + patience)) {
+                result = close_interpreter(record);
+            }
+        }
+        if (result == close_result::running || result == close_result::threads) {
             leave_without_finalising(*record);
         }
     }
@@ -216,6 +223,7 @@ bool enter_and_drain(core::interpreter& record) {
     bool rests = false;
     PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
     if (thread != nullptr) {
+        record.helping.store(thread);
         PyEval_AcquireThread(thread);
         core::statistics::add(core::counter::helper_entries);
         drain(record);
@@ -225,6 +233,7 @@ bool enter_and_drain(core::interpreter& record) {
         if (rests) {
             core::helper_of(record).leave();
         }
+        record.helping.store(nullptr);
         PyThreadState_DeleteCurrent();
     }
     record.entry.leave();
@@ -264,6 +273,10 @@ close_result close_interpreter(const core::interpreter_ref& record) {
     if (is_running(*record)) {
         record->now.store(phase::open);
         return close_result::running;
+    }
+    if (has_threads_nobody_joins(*record)) {
+        record->now.store(phase::open);
+        return close_result::threads;
     }
     record->ended_here.store(true);
     record->side->begin_close();

@@ -96,7 +96,7 @@ const char* copying_because() noexcept {
     return why_copying.load();
 }
 
-core::interpreter_ref attach_current(bool created_here) {
+core::interpreter_ref attach_current(creation made) {
     start_runtime();
     reap();
     PyInterpreterState* const state = PyInterpreterState_Get();
@@ -104,7 +104,8 @@ core::interpreter_ref attach_current(bool created_here) {
         return record;
     }
     const bool is_main = state == PyInterpreterState_Main();
-    const bool own_gil = created_here || is_main || has_own_gil(state);
+    const bool created_here = made != creation::by_others;
+    const bool own_gil = created_here ? made == creation::own_gil : is_main || has_own_gil(state);
     core::interpreter_ref record =
         core::interpreters().attach(state, PyInterpreterState_GetID(state), own_gil, is_main, created_here);
     try {

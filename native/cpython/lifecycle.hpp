@@ -18,8 +18,10 @@
 namespace isthmus::py {
 
 /// Attaches the runtime to the current interpreter: record, window, BytesIO guard, exit handler; starts the
-/// runtime if it is the first, switches placement on if it is the second. Idempotent. Throws python_error.
-core::interpreter_ref attach_current(bool created_here = false);
+/// runtime if it is the first, switches placement on if it is the second. Idempotent. `made`: isthmus has
+/// just made it, and under which GIL. Throws python_error.
+enum class creation : std::uint8_t { by_others, own_gil, shared_gil };
+core::interpreter_ref attach_current(creation made = creation::by_others);
 
 /// Large objects of attached interpreters lie in slots from now on (also for a single interpreter). Runs the
 /// start-up self-test; if that fails, `copying_because` says why and everything is copied.
@@ -63,8 +65,8 @@ class entered {
 };
 
 /// Ends an interpreter that isthmus or the standard library made. Idempotent. The caller is attached to
-/// another interpreter.
-enum class close_result { closed, already, main, current, running };
+/// another interpreter. `threads`: it has daemon threads, or others that CPython would not join.
+enum class close_result { closed, already, main, current, running, threads };
 close_result close_interpreter(const core::interpreter_ref& record);
 
 /// A run is under way: the interpreter can't be closed before the scope ends. `ok()` false: it is closing or

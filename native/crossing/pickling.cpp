@@ -48,6 +48,18 @@ PyObject* persistent_id(PyObject* self, PyObject* o) {
 
 PyMethodDef persistent_id_method = {"persistent_id", persistent_id, METH_O, nullptr};
 
+/// `reducer_override` of the pickler: called for every object without a pickled form of its own. `self` is
+/// the dict of the closure cells met so far. Functions and cells only go on to Python.
+PyObject* reducer_override(PyObject* self, PyObject* o) {
+    if (!PyFunction_Check(o) && !PyCell_Check(o)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    const ref functions = ref::steal(PyImport_ImportModule("isthmus._functions"));
+    return functions ? PyObject_CallMethod(functions.get(), "reduce", "OO", o, self) : nullptr;
+}
+
+PyMethodDef reducer_override_method = {"reducer_override", reducer_override, METH_O, nullptr};
+
 void write_all(writer& out, PyObject* list) {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
         if (!out.write(PyList_GET_ITEM(list, i))) {
@@ -76,8 +88,10 @@ void write_pickle(core::interpreter& from, PyObject* o, core::parcel& into) {
     const ref persistents = require(PyList_New(0));
     const ref buffers = require(PyList_New(0));
     const ref identify = require(PyCFunction_New(&persistent_id_method, persistents.get()));
-    const ref data =
-        require(PyObject_CallMethod(helper_module().get(), "dumps", "OOO", o, identify.get(), buffers.get()));
+    const ref cells = require(PyDict_New());
+    const ref reduce = require(PyCFunction_New(&reducer_override_method, cells.get()));
+    const ref data = require(PyObject_CallMethod(helper_module().get(), "dumps", "O(OO)O", o, identify.get(),
+                                                 reduce.get(), buffers.get()));
     writer out(from, into);
     out.put(tag::pickle);
     out.put_number(static_cast<std::uint64_t>(PyList_GET_SIZE(persistents.get())));

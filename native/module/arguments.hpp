@@ -3,6 +3,7 @@
 
 #include "cpython/refs.hpp"
 
+#include "core/conduit.hpp"
 #include "core/futex.hpp"
 
 #include <array>
@@ -10,15 +11,16 @@
 
 namespace isthmus::module {
 
-/// Up to N parameters by position or by `names[i]`; the first `required` must be given, later ones are null
-/// if absent. Throws python_error (TypeError).
+/// Up to N parameters by position or by `names[i]`, those from `positional` on by name only; the first
+/// `required` must be given, later ones are null if absent. Throws python_error (TypeError).
 template <std::size_t N>
 std::array<PyObject*, N> parse(const char* function, const std::array<const char*, N>& names,
                                std::size_t required, PyObject* const* args, Py_ssize_t count,
-                               PyObject* keywords) {
+                               PyObject* keywords, std::size_t positional = N) {
     std::array<PyObject*, N> found{};
-    if (static_cast<std::size_t>(count) > N) {
-        py::fail(PyExc_TypeError, "%s() takes at most %zu arguments (%zd given)", function, N, count);
+    if (static_cast<std::size_t>(count) > positional) {
+        py::fail(PyExc_TypeError, "%s() takes at most %zu positional arguments (%zd given)", function,
+                 positional, count);
     }
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
         found[i] = args[i];
@@ -42,6 +44,13 @@ std::array<PyObject*, N> parse(const char* function, const std::array<const char
     }
     return found;
 }
+
+/// An id as a Python integer: 0, which nothing has, for what is out of range. Throws nothing.
+[[nodiscard]] std::uint64_t id_of(PyObject* integer) noexcept;
+
+/// A new int: a descriptor that is readable while the operation would not block (conduit::watch). Throws
+/// python_error (OSError), std::bad_alloc.
+[[nodiscard]] PyObject* descriptor_of(core::conduit& of, core::end which, core::party& by);
 
 /// A timeout in float seconds as a point on the monotonic clock; None or null waits without limit. Throws
 /// python_error: TypeError, ValueError (negative or NaN).

@@ -18,6 +18,9 @@ using py::require;
 /// Its own GIL and allocator state; threads, but no daemon threads; no fork or exec (they would take the
 /// process with them).
 constexpr PyInterpreterConfig isolated = {0, 0, 0, 1, 0, 1, PyInterpreterConfig_OWN_GIL};
+/// As before PEP 684: main's GIL and allocator state, everything allowed, extensions that refuse isolation
+/// too.
+constexpr PyInterpreterConfig legacy = {1, 1, 1, 1, 1, 0, PyInterpreterConfig_SHARED_GIL};
 
 /// H14: where the first import of datetime inside isolated interpreters corrupts the heap, main imports it
 /// first.
@@ -36,9 +39,9 @@ void prepare_main_interpreter() {
     PyErr_Clear(); // then nobody can import it, and nothing is corrupted
 }
 
-/// In the new interpreter: sys.path, and the runtime's record. Null with a Python error set there.
-core::interpreter_ref furnish(core::message path) {
-    core::interpreter_ref record = py::attach_current(true);
+/// In the new interpreter: sys.path, and the runtime's record. Throws python_error, set there.
+core::interpreter_ref furnish(core::message path, py::creation made) {
+    core::interpreter_ref record = py::attach_current(made);
     const ref entries = crossing::decode(*record, std::move(path));
     const ref list = require(PySequence_List(entries.get()));
     require(PySys_SetObject("path", list.get()));
@@ -58,9 +61,9 @@ core::message own_path(state& s) {
     return crossing::encode(*s.here, entries.get());
 }
 
-std::string name_of(PyObject* name) {
+std::optional<std::string> name_of(PyObject* name) {
     if (name == nullptr || name == Py_None) {
-        return {};
+        return std::nullopt;
     }
     if (!PyUnicode_Check(name)) {
         py::fail(PyExc_TypeError, "an interpreter's name must be str, not %.200s", Py_TYPE(name)->tp_name);
@@ -70,7 +73,53 @@ std::string name_of(PyObject* name) {
     if (text == nullptr) {
         throw py::python_error{};
     }
-    return {text, static_cast<std::size_t>(size)};
+    return std::string(text, static_cast<std::size_t>(size));
+}
+
+py::creation gil_of(PyObject* gil) {
+    if (gil != nullptr && !PyUnicode_Check(gil)) {
+        py::fail(PyExc_TypeError, "gil must be str, not %.200s", Py_TYPE(gil)->tp_name);
+    }
+    if (gil == nullptr || PyUnicode_CompareWithASCIIString(gil, "own") == 0) {
+        return py::creation::own_gil;
+    }
+    if (PyUnicode_CompareWithASCIIString(gil, "shared") != 0) {
+        py::fail(PyExc_ValueError, "gil must be 'own' or 'shared', not %R", gil);
+    }
+    return py::creation::shared_gil;
+}
+
+/// A new interpreter, idle; its record holds one handle, the caller's. Throws python_error.
+core::interpreter_ref make(state& s, py::creation kind, std::optional<std::string> label) {
+    core::message path = own_path(s);
+    PyThreadState* const outside = PyThreadState_Swap(nullptr);
+    PyThreadState* inside = nullptr;
+    const PyStatus status =
+        Py_NewInterpreterFromConfig(&inside, kind == py::creation::own_gil ? &isolated : &legacy);
+    if (PyStatus_Exception(status) != 0) {
+        PyThreadState_Swap(outside);
+        py::fail(s.interpreter_error, "no interpreter could be created: %s",
+                 status.err_msg != nullptr ? status.err_msg : "unknown reason");
+    }
+    core::interpreter_ref record;
+    try {
+        record = furnish(std::move(path), kind);
+        record->name = std::move(label);
+    } catch (const py::python_error&) {
+        PyErr_Print();
+    } catch (const std::bad_alloc&) {
+        record = nullptr;
+    }
+    if (record == nullptr) {
+        Py_EndInterpreter(inside);
+        PyThreadState_Swap(outside);
+        py::reap();
+        py::fail(s.interpreter_error, "the new interpreter could not be attached");
+    }
+    PyThreadState_Clear(inside);
+    PyThreadState_Swap(outside);
+    PyThreadState_Delete(inside);
+    return record;
 }
 
 } // namespace
@@ -81,39 +130,16 @@ PyObject* create(PyObject* module, PyObject* const* args, Py_ssize_t count, PyOb
         if (count != 0) {
             py::fail(PyExc_TypeError, "create() takes keyword arguments only");
         }
-        const auto [name] = parse<1>("create", {"name"}, 0, args, count, keywords);
-        const std::string label = name_of(name);
+        const auto [name, gil] = parse<2>("create", {"name", "gil"}, 0, args, count, keywords);
+        std::optional<std::string> label = name_of(name);
+        const py::creation kind = gil_of(gil);
         prepare_main_interpreter();
-        core::message path = own_path(s);
-        PyThreadState* const outside = PyThreadState_Swap(nullptr);
-        PyThreadState* inside = nullptr;
-        const PyStatus status = Py_NewInterpreterFromConfig(&inside, &isolated);
-        if (PyStatus_Exception(status) != 0) {
-            PyThreadState_Swap(outside);
-            py::fail(s.interpreter_error, "no interpreter could be created: %s",
-                     status.err_msg != nullptr ? status.err_msg : "unknown reason");
-        }
-        core::interpreter_ref record;
-        try {
-            record = furnish(std::move(path));
-        } catch (const py::python_error&) {
-            PyErr_Print();
-        } catch (const std::bad_alloc&) {
-            record = nullptr;
-        }
-        if (record == nullptr) {
-            Py_EndInterpreter(inside);
-            PyThreadState_Swap(outside);
-            py::reap();
-            py::fail(s.interpreter_error, "the new interpreter could not be attached");
-        }
-        record->name = label;
-        PyThreadState_Clear(inside);
-        PyThreadState_Swap(outside);
-        PyThreadState_Delete(inside);
+        const core::interpreter_ref record = make(s, kind, std::move(label));
+        // Closes it should one of the last steps fail.
+        const std::unique_ptr<core::attachment> held = adopt_handle(record);
         py::drain(*s.here);
         ref made = make_interpreter(s, record->number);
-        py::warn_if_copying(); // as an error it takes the new interpreter's only reference along
+        py::warn_if_copying();
         return made.release();
     });
 }
@@ -122,7 +148,11 @@ PyObject* list_all(PyObject* module, PyObject*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         state& s = state_of(module);
         const ref source = require(PyImport_ImportModule("_interpreters"));
-        const ref known = require(PyObject_CallMethod(source.get(), "list_all", nullptr));
+        // One that is still being made can't be entered.
+        const ref list = require(PyObject_GetAttrString(source.get(), "list_all"));
+        const ref ready = require(Py_BuildValue("{sO}", "require_ready", Py_True));
+        const ref nothing = require(PyTuple_New(0));
+        const ref known = require(PyObject_Call(list.get(), nothing.get(), ready.get()));
         const ref entries =
             require(PySequence_Fast(known.get(), "_interpreters.list_all() returned no sequence"));
         const ref result = require(PyList_New(0));

@@ -1,55 +1,51 @@
 #include "module/ends.hpp"
 
 #include "module/arguments.hpp"
-#include "module/views.hpp"
+#include "module/end_object.hpp"
+#include "module/interpreters.hpp"
+#include "module/methods.hpp"
 
-#include "crossing/crossing.hpp"
+#include "core/cycles.hpp"
 
-#include "cpython/twin.hpp"
-#include "cpython/waiting.hpp"
+#include <array>
+#include <string>
 
 namespace isthmus::module {
 namespace {
 
 using core::channel;
 using core::end;
-using core::message;
 using core::outcome;
 using py::guarded;
 using py::ref;
+using py::require;
 
-/// One end in one interpreter. The party is the interpreter's, so that a thread state is not needed to know
-/// it at dealloc.
-struct end_object {
-    PyObject_HEAD;
-    std::shared_ptr<channel> of;
-    core::interpreter_ref here;
-    state* module; ///< the type keeps the module alive
-};
-
-end_object& self_of(PyObject* o) noexcept {
-    return *reinterpret_cast<end_object*>(o);
-}
-
-bool is_recv(PyObject* o) noexcept {
-    return Py_TYPE(o) == self_of(o).module->recv_type;
-}
 end which_of(PyObject* o) noexcept {
-    return is_recv(o) ? end::recv : end::send;
+    return Py_TYPE(o) == end_of(o).module->recv_type ? end::recv : end::send;
 }
 
-/// An end on its way counts as an open holder, so that the other side does not think everybody is gone.
-struct travelling_end final : core::attachment {
-    travelling_end(std::shared_ptr<channel> c, end w) : of(std::move(c)), which(w) {
-        of->add_in_flight(which);
+/// A used end that nobody closed keeps the other side waiting until it is collected: as with files, worth a
+/// warning.
+void end_finalize(PyObject* o) {
+    const end_object& self = end_of(o);
+    if (self.of == nullptr || !self.of->is_last_use(which_of(o), *self.here->side)) {
+        return;
     }
-    ~travelling_end() override { of->drop_in_flight(which); }
-    std::shared_ptr<channel> of;
-    end which;
-};
+    PyObject* const saved = PyErr_GetRaisedException();
+    if (PyErr_ResourceWarning(o, 1, "unclosed %R", o) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_Warning)) {
+            PyErr_WriteUnraisable(o);
+        }
+        PyErr_Clear();
+    }
+    PyErr_SetRaisedException(saved);
+}
 
 void end_dealloc(PyObject* o) {
-    end_object& self = self_of(o);
+    if (PyObject_CallFinalizerFromDealloc(o) < 0) {
+        return;
+    }
+    end_object& self = end_of(o);
     PyTypeObject* const type = Py_TYPE(o);
     if (self.of != nullptr) {
         self.of->drop_holder(which_of(o), *self.here->side);
@@ -68,11 +64,8 @@ PyObject* end_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
             throw py::python_error{};
         }
         state& s = state_of_type(type);
-        const ref number = py::require(PyNumber_Index(given));
-        int overflow = 0;
-        const long long id = PyLong_AsLongLongAndOverflow(number.get(), &overflow);
-        std::shared_ptr<channel> of =
-            overflow == 0 && id > 0 ? channel::all().find(static_cast<core::channel_id>(id)) : nullptr;
+        const ref number = require(PyNumber_Index(given));
+        std::shared_ptr<channel> of = channel::all().find(id_of(number.get()));
         if (of == nullptr) {
             py::fail(PyExc_ValueError, "there is no channel with id %R", number.get());
         }
@@ -80,92 +73,160 @@ PyObject* end_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     });
 }
 
-// ---- receiving
-
-ref received(end_object& self, message&& m) {
-    return crossing::decode(*self.here, std::move(m));
+PyObject* end_id(PyObject* o, void*) {
+    return PyLong_FromUnsignedLongLong(end_of(o).of->id());
 }
 
-ref recv_until(end_object& self, core::futex::deadline until) {
-    core::interpreter& here = *self.here;
-    py::drain(here);
-    message m;
-    outcome how = self.of->try_recv(*here.side, m);
-    if (how == outcome::would_block) {
-        how = py::wait_for(here,
-                           [&](core::wait_site& site) { return self.of->recv(*here.side, m, until, site); });
-    }
-    if (how != outcome::ok) {
-        raise_outcome(*self.module, how, self.of->id());
-    }
-    return received(self, std::move(m));
+PyObject* end_is_closed(PyObject* o, void*) {
+    end_object& self = end_of(o);
+    return PyBool_FromLong(self.of->is_closed(which_of(o), *self.here->side) || self.of->is_closed() ? 1 : 0);
 }
 
-PyObject* recv_recv(PyObject* o, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+PyObject* end_interpreters(PyObject* o, void*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        const auto [timeout] = parse<1>("recv", {"timeout"}, 0, args, count, keywords);
-        return recv_until(self_of(o), deadline_of(timeout)).release();
+        end_object& self = end_of(o);
+        const ref found = require(PyList_New(0));
+        for (const core::party_id each : self.of->interpreters(which_of(o))) {
+            if (const core::interpreter_ref record = core::interpreters().find_party(each)) {
+                const ref one = make_interpreter(*self.module, record->number);
+                require(PyList_Append(found.get(), one.get()));
+            }
+        }
+        return Py_NewRef(found.get());
     });
 }
 
-PyObject* recv_recv_nowait(PyObject* o, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+PyObject* end_repr(PyObject* o) {
+    return PyUnicode_FromFormat("<%s id=%llu>", which_of(o) == end::recv ? "RecvChannel" : "SendChannel",
+                                static_cast<unsigned long long>(end_of(o).of->id()));
+}
+
+Py_hash_t end_hash(PyObject* o) {
+    return static_cast<Py_hash_t>(end_of(o).of->id() * 2 + (which_of(o) == end::recv ? 0 : 1));
+}
+
+PyObject* end_compare(PyObject* a, PyObject* b, int operation) {
+    if ((operation != Py_EQ && operation != Py_NE) || Py_TYPE(a) != Py_TYPE(b)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    const bool equal = end_of(a).of == end_of(b).of;
+    return PyBool_FromLong(equal == (operation == Py_EQ) ? 1 : 0);
+}
+
+PyGetSetDef end_properties[] = {
+    {"id", end_id, nullptr, "The channel's id, unique in the process.", nullptr},
+    {"is_closed", end_is_closed, nullptr,
+     "Whether this interpreter closed the end, or the channel is closed or poisoned.", nullptr},
+    {"interpreters", end_interpreters, nullptr,
+     "The interpreters associated with this end: they used it and have not closed it.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyStructSequence_Field statistics_fields[] = {
+    {"capacity", "0: rendezvous; None: unbounded"},
+    {"sent", "objects sent, by whomever"},
+    {"received", "of these, received"},
+    {"dropped", "of these, dropped because nobody could receive them any more"},
+    {"buffered", "of these, still in the buffer"},
+    {"waiting_receivers", "waits in recv, recv_many and select"},
+    {"waiting_senders", "waits in send, send_many and select"},
+    {nullptr, nullptr}};
+PyStructSequence_Desc statistics_description = {
+    "isthmus.ChannelStatistics", "A look at a channel: exact while nobody else uses it.", statistics_fields,
+    static_cast<int>(std::size(statistics_fields)) - 1};
+
+PyType_Slot recv_slots[] = {{Py_tp_new, slot(end_new)},
+                            {Py_tp_dealloc, slot(end_dealloc)},
+                            {Py_tp_finalize, slot(end_finalize)},
+                            {Py_tp_methods, recv_methods},
+                            {Py_tp_getset, end_properties},
+                            {Py_tp_repr, slot(end_repr)},
+                            {Py_tp_hash, slot(end_hash)},
+                            {Py_tp_richcompare, slot(end_compare)},
+                            {Py_tp_iter, slot(PyObject_SelfIter)},
+                            {Py_tp_iternext, slot(recv_next)},
+                            {Py_tp_doc, const_cast<char*>("RecvChannel(id)\n--\n\nThe receiving end of a "
+                                                          "channel (PEP 554). ValueError: no such channel.")},
+                            {0, nullptr}};
+
+PyType_Slot send_slots[] = {{Py_tp_new, slot(end_new)},
+                            {Py_tp_dealloc, slot(end_dealloc)},
+                            {Py_tp_finalize, slot(end_finalize)},
+                            {Py_tp_methods, send_methods},
+                            {Py_tp_getset, end_properties},
+                            {Py_tp_repr, slot(end_repr)},
+                            {Py_tp_hash, slot(end_hash)},
+                            {Py_tp_richcompare, slot(end_compare)},
+                            {Py_tp_doc, const_cast<char*>("SendChannel(id)\n--\n\nThe sending end of a "
+                                                          "channel (PEP 554). ValueError: no such channel.")},
+                            {0, nullptr}};
+
+constexpr unsigned flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE;
+PyType_Spec recv_spec = {"isthmus.RecvChannel", sizeof(end_object), 0, flags, recv_slots};
+PyType_Spec send_spec = {"isthmus.SendChannel", sizeof(end_object), 0, flags, send_slots};
+
+/// The exception that the channel was poisoned with, made anew.
+[[noreturn]] void raise_poison(channel& of) {
+    const std::shared_ptr<const std::string> reason = of.poison();
+    const ref module = require(PyImport_ImportModule("isthmus._poison"));
+    const ref exception =
+        require(PyObject_CallMethod(module.get(), "unpack", "y#", reason->data(), reason->size()));
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.get())), exception.get());
+    throw py::python_error{};
+}
+
+} // namespace
+
+// ---- methods of both
+
+PyObject* end_close(PyObject* o, PyObject*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        const auto [fallback] = parse<1>("recv_nowait", {"default"}, 0, args, count, keywords);
-        end_object& self = self_of(o);
-        py::drain(*self.here);
-        message m;
-        const outcome how = self.of->try_recv(*self.here->side, m);
-        if (how == outcome::would_block) {
-            return Py_NewRef(fallback != nullptr ? fallback : Py_None);
-        }
+        end_object& self = end_of(o);
+        return PyBool_FromLong(self.of->close(which_of(o), *self.here->side) ? 1 : 0);
+    });
+}
+
+PyObject* end_poison(PyObject* o, PyObject* exception) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        end_object& self = end_of(o);
+        const ref module = require(PyImport_ImportModule("isthmus._poison"));
+        const ref packed = require(PyObject_CallMethod(module.get(), "pack", "O", exception));
+        char* data = nullptr;
+        Py_ssize_t size = 0;
+        require(PyBytes_AsStringAndSize(packed.get(), &data, &size));
+        const outcome how =
+            self.of->poison(which_of(o), *self.here->side, std::string(data, static_cast<std::size_t>(size)));
         if (how != outcome::ok) {
-            raise_outcome(*self.module, how, self.of->id());
+            raise_outcome(*self.module, how, *self.of);
         }
-        return received(self, std::move(m)).release();
-    });
-}
-
-PyObject* recv_next(PyObject* o) {
-    PyObject* const item = guarded<PyObject*>(
-        nullptr, [&]() -> PyObject* { return recv_until(self_of(o), std::nullopt).release(); });
-    if (item == nullptr && PyErr_ExceptionMatches(PyExc_EOFError)) {
-        PyErr_Clear(); // the senders are gone: the iteration is over
-    }
-    return item;
-}
-
-// ---- sending
-
-PyObject* send_send(PyObject* o, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        const auto [obj, timeout] = parse<2>("send", {"obj", "timeout"}, 1, args, count, keywords);
-        const core::futex::deadline until = deadline_of(timeout);
-        core::interpreter& here = *self_of(o).here;
-        py::drain(here);
-        send_message(o, crossing::encode(here, obj), until);
         Py_RETURN_NONE;
     });
 }
 
-PyObject* send_send_nowait(PyObject* o, PyObject* obj) {
+PyObject* end_statistics(PyObject* o, PyObject*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        end_object& self = self_of(o);
-        py::drain(*self.here);
-        message m = crossing::encode(*self.here, obj);
-        const outcome how = self.of->try_send(*self.here->side, m);
-        if (how != outcome::ok && how != outcome::would_block) {
-            raise_outcome(*self.module, how, self.of->id());
+        channel& of = *end_of(o).of;
+        const channel::statistics now = of.look();
+        ref made = require(PyStructSequence_New(end_of(o).module->channel_statistics_type));
+        PyObject* const capacity = of.capacity() ? PyLong_FromSize_t(*of.capacity()) : Py_NewRef(Py_None);
+        PyStructSequence_SetItem(made.get(), 0, require(capacity).release());
+        Py_ssize_t at = 1;
+        for (const std::uint64_t each :
+             {now.sent, now.received, now.dropped, static_cast<std::uint64_t>(now.buffered),
+              static_cast<std::uint64_t>(now.waiting_receivers),
+              static_cast<std::uint64_t>(now.waiting_senders)}) {
+            PyStructSequence_SetItem(made.get(), at++, require(PyLong_FromUnsignedLongLong(each)).release());
         }
-        return PyBool_FromLong(how == outcome::ok ? 1 : 0);
+        return made.release();
     });
 }
 
-// ---- both
-
-PyObject* end_close(PyObject* o, PyObject*) {
+PyObject* end_fileno(PyObject* o, PyObject*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        end_object& self = self_of(o);
-        return PyBool_FromLong(self.of->close(which_of(o), *self.here->side) ? 1 : 0);
+        end_object& self = end_of(o);
+        if (self.of->is_closed(which_of(o), *self.here->side)) {
+            raise_outcome(*self.module, outcome::released, *self.of);
+        }
+        return descriptor_of(*self.of, which_of(o), *self.here->side);
     });
 }
 
@@ -178,129 +239,30 @@ PyObject* end_exit(PyObject* o, PyObject*) {
     return closed ? Py_NewRef(Py_None) : nullptr;
 }
 
-PyObject* end_id(PyObject* o, void*) {
-    return PyLong_FromUnsignedLongLong(self_of(o).of->id());
-}
-
-PyObject* end_is_closed(PyObject* o, void*) {
-    end_object& self = self_of(o);
-    return PyBool_FromLong(self.of->is_closed(which_of(o), *self.here->side) || self.of->is_closed() ? 1 : 0);
-}
-
-PyObject* end_repr(PyObject* o) {
-    return PyUnicode_FromFormat("<%s id=%llu>", is_recv(o) ? "RecvChannel" : "SendChannel",
-                                static_cast<unsigned long long>(self_of(o).of->id()));
-}
-
-Py_hash_t end_hash(PyObject* o) {
-    return static_cast<Py_hash_t>(self_of(o).of->id() * 2 + (is_recv(o) ? 0 : 1));
-}
-
-PyObject* end_compare(PyObject* a, PyObject* b, int operation) {
-    if ((operation != Py_EQ && operation != Py_NE) || Py_TYPE(a) != Py_TYPE(b)) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-    const bool equal = self_of(a).of == self_of(b).of;
-    return PyBool_FromLong(equal == (operation == Py_EQ) ? 1 : 0);
-}
-
 PyObject* end_reduce(PyObject* o, PyObject*) {
-    return Py_BuildValue("O(K)", Py_TYPE(o), static_cast<unsigned long long>(self_of(o).of->id()));
+    return Py_BuildValue("O(K)", Py_TYPE(o), static_cast<unsigned long long>(end_of(o).of->id()));
 }
 
-template <typename Function> PyCFunction method(Function* f) noexcept {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
-}
-
-constexpr int fast = METH_FASTCALL | METH_KEYWORDS;
-
-#define ISTHMUS_END_METHODS                                                                                  \
-    {"close", end_close, METH_NOARGS,                                                                        \
-     "close()\n--\n\nDrop this interpreter's association with the end and forbid a new one. True the first " \
-     "time."},                                                                                               \
-        {"__enter__", end_enter, METH_NOARGS, nullptr}, {"__exit__", end_exit, METH_VARARGS, nullptr}, {     \
-        "__reduce__", end_reduce, METH_NOARGS, nullptr                                                       \
-    }
-
-PyMethodDef recv_methods[] = {
-    {"recv", method(recv_recv), fast,
-     "recv($self, timeout=None)\n--\n\n"
-     "Wait for the next object, at most `timeout` seconds, and return it.\n\n"
-     "Raises TimeoutError; EOFError once nothing is left and the senders are gone; ValueError if this "
-     "interpreter closed its end;\n"
-     "InterpreterError if it is being closed."},
-    {"recv_nowait", method(recv_recv_nowait), fast,
-     "recv_nowait($self, default=None)\n--\n\nReturn the next object, or `default` if there is none now."},
-    ISTHMUS_END_METHODS,
-    {nullptr, nullptr, 0, nullptr}};
-
-PyMethodDef send_methods[] = {
-    {"send", method(send_send), fast,
-     "send($self, obj, timeout=None)\n--\n\n"
-     "Send `obj`; wait until it was received (rendezvous) or there is room, at most `timeout` seconds.\n\n"
-     "Raises TimeoutError (it was not received); EOFError once the receivers are gone; ValueError if this "
-     "interpreter closed its\n"
-     "end; NotShareableError naming the part that can't cross; InterpreterError if this interpreter is being "
-     "closed."},
-    {"send_nowait", send_send_nowait, METH_O,
-     "send_nowait($self, obj, /)\n--\n\nSend `obj` if that needs no waiting; return whether it was sent."},
-    {"send_buffer", method(send_buffer), fast, send_buffer_doc},
-    ISTHMUS_END_METHODS,
-    {nullptr, nullptr, 0, nullptr}};
-
-#undef ISTHMUS_END_METHODS
-
-PyGetSetDef end_properties[] = {{"id", end_id, nullptr, "The channel's id, unique in the process.", nullptr},
-                                {"is_closed", end_is_closed, nullptr,
-                                 "Whether this interpreter closed the end, or the channel is closed.",
-                                 nullptr},
-                                {nullptr, nullptr, nullptr, nullptr, nullptr}};
-
-template <typename Function> void* slot(Function* f) noexcept {
-    return reinterpret_cast<void*>(f);
-}
-
-PyType_Slot recv_slots[] = {{Py_tp_new, slot(end_new)},
-                            {Py_tp_dealloc, slot(end_dealloc)},
-                            {Py_tp_methods, recv_methods},
-                            {Py_tp_getset, end_properties},
-                            {Py_tp_repr, slot(end_repr)},
-                            {Py_tp_hash, slot(end_hash)},
-                            {Py_tp_richcompare, slot(end_compare)},
-                            {Py_tp_iter, slot(PyObject_SelfIter)},
-                            {Py_tp_iternext, slot(recv_next)},
-                            {Py_tp_doc, const_cast<char*>("The receiving end of a channel (PEP 554).")},
-                            {0, nullptr}};
-
-PyType_Slot send_slots[] = {{Py_tp_new, slot(end_new)},
-                            {Py_tp_dealloc, slot(end_dealloc)},
-                            {Py_tp_methods, send_methods},
-                            {Py_tp_getset, end_properties},
-                            {Py_tp_repr, slot(end_repr)},
-                            {Py_tp_hash, slot(end_hash)},
-                            {Py_tp_richcompare, slot(end_compare)},
-                            {Py_tp_doc, const_cast<char*>("The sending end of a channel (PEP 554).")},
-                            {0, nullptr}};
-
-constexpr unsigned flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE;
-PyType_Spec recv_spec = {"isthmus.RecvChannel", sizeof(end_object), 0, flags, recv_slots};
-PyType_Spec send_spec = {"isthmus.SendChannel", sizeof(end_object), 0, flags, send_slots};
-
-} // namespace
+// ---- for others
 
 void add_end_types(PyObject* module) {
     state& s = state_of(module);
     for (auto [spec, place] : {std::pair{&recv_spec, &s.recv_type}, std::pair{&send_spec, &s.send_type}}) {
         *place = reinterpret_cast<PyTypeObject*>(
-            py::require(PyType_FromModuleAndSpec(module, spec, nullptr)).release());
-        py::require(PyModule_AddType(module, *place));
+            require(PyType_FromModuleAndSpec(module, spec, nullptr)).release());
+        require(PyModule_AddType(module, *place));
     }
+    s.channel_statistics_type = PyStructSequence_NewType(&statistics_description);
+    require(s.channel_statistics_type != nullptr
+                ? PyModule_AddObjectRef(module, "ChannelStatistics",
+                                        reinterpret_cast<PyObject*>(s.channel_statistics_type))
+                : -1);
 }
 
 ref make_end(state& s, end which, std::shared_ptr<channel> of) {
     PyTypeObject* const type = which == end::recv ? s.recv_type : s.send_type;
-    ref made = py::require(type->tp_alloc(type, 0));
-    end_object& self = self_of(made.get());
+    ref made = require(type->tp_alloc(type, 0));
+    end_object& self = end_of(made.get());
     std::construct_at(&self.of);
     std::construct_at(&self.here, s.here);
     self.module = &s;
@@ -309,29 +271,75 @@ ref make_end(state& s, end which, std::shared_ptr<channel> of) {
     return made;
 }
 
-void send_message(PyObject* send_end, message m, core::futex::deadline until) {
-    end_object& self = self_of(send_end);
-    core::interpreter& here = *self.here;
-    outcome how = self.of->try_send(*here.side, m);
-    if (how == outcome::would_block) {
-        how = py::wait_for(here,
-                           [&](core::wait_site& site) { return self.of->send(*here.side, m, until, site); });
-    }
-    if (how != outcome::ok) {
-        raise_outcome(*self.module, how, self.of->id());
-    }
-}
-
 std::unique_ptr<core::attachment> pack_end(state& s, PyObject* o) {
     if (Py_TYPE(o) != s.recv_type && Py_TYPE(o) != s.send_type) {
         return nullptr;
     }
-    return std::make_unique<travelling_end>(self_of(o).of, which_of(o));
+    return std::make_unique<core::travelling_end>(end_of(o).of, which_of(o));
 }
 
 ref unpack_end(state& s, core::attachment& travelling) {
-    auto* const found = dynamic_cast<travelling_end*>(&travelling);
-    return found != nullptr ? make_end(s, found->which, found->of) : ref{};
+    auto* const found = dynamic_cast<core::travelling_end*>(&travelling);
+    auto of = found != nullptr ? std::dynamic_pointer_cast<channel>(found->of) : nullptr;
+    return of != nullptr ? make_end(s, found->which, std::move(of)) : ref{};
+}
+
+void raise_outcome(const state& s, outcome how, channel& of) {
+    const auto number = static_cast<unsigned long long>(of.id());
+    switch (how) {
+    case outcome::timed_out:
+        py::fail(PyExc_TimeoutError, "channel %llu: timed out", number);
+    case outcome::closed:
+        py::fail(PyExc_EOFError, "channel %llu is closed", number);
+    case outcome::released:
+        py::fail(PyExc_ValueError, "channel %llu: this interpreter has closed its end", number);
+    case outcome::poisoned:
+        raise_poison(of);
+    case outcome::party_closing:
+        py::fail(s.interpreter_error, "channel %llu: this interpreter is being closed", number);
+    default:
+        py::fail(PyExc_SystemError, "channel %llu: unexpected outcome", number);
+    }
+}
+
+PyObject* create_channel(PyObject* module, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        const auto [capacity] = parse<1>("create_channel", {"capacity"}, 0, args, count, keywords);
+        std::optional<std::size_t> room = 0;
+        if (capacity == Py_None) {
+            room = std::nullopt;
+        } else if (capacity != nullptr) {
+            const Py_ssize_t wanted = PyNumber_AsSsize_t(capacity, PyExc_OverflowError);
+            require(wanted == -1 && PyErr_Occurred() != nullptr ? -1 : 0);
+            if (wanted < 0) {
+                py::fail(PyExc_ValueError, "capacity must be None or at least 0, not %zd", wanted);
+            }
+            room = static_cast<std::size_t>(wanted);
+        }
+        state& s = state_of(module);
+        const std::shared_ptr<channel> made = channel::create(room);
+        const ref recv = make_end(s, end::recv, made);
+        const ref send = make_end(s, end::send, made);
+        return PyTuple_Pack(2, recv.get(), send.get());
+    });
+}
+
+PyObject* list_all_channels(PyObject* module, PyObject*) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        state& s = state_of(module);
+        core::collect_cycles();
+        const ref found = require(PyList_New(0));
+        for (const std::shared_ptr<channel>& each : channel::all().live()) {
+            if (each->is_closed()) {
+                continue;
+            }
+            const ref recv = make_end(s, end::recv, each);
+            const ref send = make_end(s, end::send, each);
+            const ref pair = require(PyTuple_Pack(2, recv.get(), send.get()));
+            require(PyList_Append(found.get(), pair.get()));
+        }
+        return Py_NewRef(found.get());
+    });
 }
 
 } // namespace isthmus::module

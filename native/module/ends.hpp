@@ -18,7 +18,14 @@ void send_message(PyObject* send_end, core::message m, core::futex::deadline unt
 
 /// The travelling form of an end, or null if `o` is none.
 [[nodiscard]] std::unique_ptr<core::attachment> pack_end(state& s, PyObject* o);
-/// Null if `travelling` is no end.
+/// Null if `travelling` is no end of a channel.
 [[nodiscard]] py::ref unpack_end(state& s, core::attachment& travelling);
+
+/// Raises what an outcome other than ok means for an operation on `of`. Throws python_error.
+[[noreturn]] void raise_outcome(const state& s, core::outcome how, core::channel& of);
+
+// Module functions.
+PyObject* create_channel(PyObject* module, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
+PyObject* list_all_channels(PyObject* module, PyObject*);
 
 } // namespace isthmus::module

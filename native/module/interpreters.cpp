@@ -1,8 +1,8 @@
 #include "module/interpreters.hpp"
 
-#include "module/run.hpp"
-
-#include "crossing/crossing.hpp"
+#include "module/interpreter_object.hpp"
+#include "module/methods.hpp"
+#include "module/running.hpp"
 
 #include "cpython/current.hpp"
 #include "cpython/lifecycle.hpp"
@@ -16,19 +16,6 @@ namespace {
 using py::guarded;
 using py::ref;
 using py::require;
-
-struct interpreter_object {
-    PyObject_HEAD;
-    PyObject* weak_references;
-    std::int64_t number;
-    state* module;
-    core::interpreter_ref record; ///< null until it is first needed
-    bool counted;                 ///< this object keeps the interpreter open
-};
-
-interpreter_object& self_of(PyObject* o) noexcept {
-    return *reinterpret_cast<interpreter_object*>(o);
-}
 
 void drop_handle(const core::interpreter_ref& record) {
     // The last handle closes an interpreter that isthmus made, once it is idle (PEP 734). Without a thread
@@ -48,41 +35,26 @@ void count_handle(interpreter_object& self) noexcept {
     }
 }
 
-core::interpreter_ref& record_of(interpreter_object& self) {
-    if (self.record == nullptr) {
-        self.record = resolve(*self.module, self.number);
-        count_handle(self);
-    }
-    return self.record;
-}
-
-/// The record of one that still exists.
-core::interpreter_ref& live_record_of(interpreter_object& self) {
-    core::interpreter_ref& record = record_of(self);
-    if (record->now.load() == core::interpreter::phase::gone) {
-        py::fail(self.module->not_found_error, "interpreter %lld does not exist any more",
-                 static_cast<long long>(self.number));
-    }
-    return record;
-}
-
+/// Holds one handle, which the maker has counted.
 struct travelling_interpreter final : core::attachment {
-    explicit travelling_interpreter(core::interpreter_ref r) : record(std::move(r)) {
-        record->handles.fetch_add(1);
-    }
+    explicit travelling_interpreter(core::interpreter_ref r) noexcept
+        : record(std::move(r)), standard(record->number) {}
     ~travelling_interpreter() override { drop_handle(record); }
     core::interpreter_ref record;
+    standard_reference standard;
 };
 
 void interpreter_dealloc(PyObject* o) {
-    interpreter_object& self = self_of(o);
+    interpreter_object& self = interpreter_object::of(o);
     PyTypeObject* const type = Py_TYPE(o);
     if (self.weak_references != nullptr) {
         PyObject_ClearWeakRefs(o);
     }
     const core::interpreter_ref record = std::move(self.record);
     const bool counted = self.counted;
+    const standard_reference standard = std::move(self.standard); // ends after the object
     std::destroy_at(&self.record);
+    std::destroy_at(&self.standard);
     type->tp_free(o);
     Py_DECREF(type);
     if (counted) {
@@ -90,23 +62,35 @@ void interpreter_dealloc(PyObject* o) {
     }
 }
 
+/// An int, as in `concurrent.interpreters`: nothing that only converts to one.
+std::int64_t id_of(PyObject* given) {
+    if (!PyLong_Check(given)) {
+        py::fail(PyExc_TypeError, "an interpreter's id must be int, not %.200s", Py_TYPE(given)->tp_name);
+    }
+    const long long number = PyLong_AsLongLong(given);
+    require(number == -1 && PyErr_Occurred() != nullptr ? -1 : 0);
+    if (number < 0) {
+        py::fail(PyExc_ValueError, "an interpreter's id is not negative: %lld", number);
+    }
+    return number;
+}
+
 PyObject* interpreter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         static const char* names[] = {"id", nullptr};
-        long long number = 0;
-        if (PyArg_ParseTupleAndKeywords(args, kwargs, "L", const_cast<char**>(names), &number) == 0) {
+        PyObject* given = nullptr;
+        if (PyArg_ParseTupleAndKeywords(args, kwargs, "O", const_cast<char**>(names), &given) == 0) {
             throw py::python_error{};
         }
-        state& s = state_of_type(type);
-        ref made = make_interpreter(s, number);
-        static_cast<void>(live_record_of(self_of(made.get())));
+        ref made = make_interpreter(state_of_type(type), id_of(given));
+        static_cast<void>(live_record_of(interpreter_object::of(made.get())));
         return made.release();
     });
 }
 
 PyObject* interpreter_close(PyObject* o, PyObject*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        interpreter_object& self = self_of(o);
+        interpreter_object& self = interpreter_object::of(o);
         const core::interpreter_ref record = record_of(self);
         const auto number = static_cast<long long>(self.number);
         switch (py::close_interpreter(record)) {
@@ -119,6 +103,9 @@ PyObject* interpreter_close(PyObject* o, PyObject*) {
             py::fail(self.module->interpreter_error, "interpreter %lld can't close itself", number);
         case py::close_result::running:
             py::fail(self.module->interpreter_error, "interpreter %lld is running", number);
+        case py::close_result::threads:
+            py::fail(self.module->interpreter_error,
+                     "interpreter %lld has daemon threads, which must end before it is closed", number);
         }
         Py_RETURN_NONE;
     });
@@ -126,52 +113,9 @@ PyObject* interpreter_close(PyObject* o, PyObject*) {
 
 PyObject* interpreter_is_running(PyObject* o, PyObject*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        interpreter_object& self = self_of(o);
+        interpreter_object& self = interpreter_object::of(o);
         const core::interpreter_ref& record = live_record_of(self);
         return PyBool_FromLong(record == self.module->here || py::is_running(*record) ? 1 : 0);
-    });
-}
-
-PyObject* run(PyObject* o, PyObject* args, PyObject* names, const char* function, bool as_itself) {
-    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        PyObject* source = nullptr;
-        if (PyArg_UnpackTuple(args, function, 1, 1, &source) == 0) {
-            throw py::python_error{};
-        }
-        if (!PyUnicode_Check(source)) {
-            py::fail(PyExc_TypeError, "%s() takes source text as str, not %.200s", function,
-                     Py_TYPE(source)->tp_name);
-        }
-        const ref held = ref::share(o);
-        run_job(*self_of(o).module, live_record_of(self_of(o)), {source, names, as_itself});
-        Py_RETURN_NONE;
-    });
-}
-
-PyObject* interpreter_run(PyObject* o, PyObject* args, PyObject* shared) {
-    return run(o, args, shared, "run", true);
-}
-PyObject* interpreter_exec(PyObject* o, PyObject* source) {
-    const ref args = ref::steal(PyTuple_Pack(1, source));
-    return args ? run(o, args.get(), nullptr, "exec", false) : nullptr;
-}
-
-PyObject* interpreter_prepare_main(PyObject* o, PyObject* args, PyObject* kwargs) {
-    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        PyObject* mapping = nullptr;
-        if (PyArg_UnpackTuple(args, "prepare_main", 0, 1, &mapping) == 0) {
-            throw py::python_error{};
-        }
-        const ref names = require(PyDict_New());
-        if (mapping != nullptr && mapping != Py_None) {
-            require(PyDict_Update(names.get(), mapping));
-        }
-        if (kwargs != nullptr) {
-            require(PyDict_Update(names.get(), kwargs));
-        }
-        const ref held = ref::share(o);
-        run_job(*self_of(o).module, live_record_of(self_of(o)), {nullptr, names.get(), false});
-        Py_RETURN_NONE;
     });
 }
 
@@ -180,38 +124,41 @@ PyObject* interpreter_enter(PyObject* o, PyObject*) {
 }
 
 PyObject* interpreter_id(PyObject* o, void*) {
-    return PyLong_FromLongLong(self_of(o).number);
+    return PyLong_FromLongLong(interpreter_object::of(o).number);
 }
 
 PyObject* interpreter_name(PyObject* o, void*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        const std::string& name = record_of(self_of(o))->name;
-        return name.empty() ? Py_NewRef(Py_None)
-                            : PyUnicode_FromStringAndSize(name.data(), static_cast<Py_ssize_t>(name.size()));
+        const std::optional<std::string>& name = record_of(interpreter_object::of(o))->name;
+        return name ? PyUnicode_FromStringAndSize(name->data(), static_cast<Py_ssize_t>(name->size()))
+                    : Py_NewRef(Py_None);
     });
 }
 
+PyObject* interpreter_whence(PyObject* o, void*) {
+    return PyUnicode_FromString(interpreter_object::of(o).whence);
+}
+
 PyObject* interpreter_repr(PyObject* o) {
-    return PyUnicode_FromFormat("Interpreter(%lld)", static_cast<long long>(self_of(o).number));
+    return PyUnicode_FromFormat("Interpreter(%lld)",
+                                static_cast<long long>(interpreter_object::of(o).number));
 }
 
 Py_hash_t interpreter_hash(PyObject* o) {
-    return static_cast<Py_hash_t>(self_of(o).number);
+    return static_cast<Py_hash_t>(interpreter_object::of(o).number);
 }
 
 PyObject* interpreter_compare(PyObject* a, PyObject* b, int operation) {
     if ((operation != Py_EQ && operation != Py_NE) || Py_TYPE(a) != Py_TYPE(b)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    return PyBool_FromLong((self_of(a).number == self_of(b).number) == (operation == Py_EQ) ? 1 : 0);
+    return PyBool_FromLong(
+        (interpreter_object::of(a).number == interpreter_object::of(b).number) == (operation == Py_EQ) ? 1
+                                                                                                       : 0);
 }
 
 PyObject* interpreter_reduce(PyObject* o, PyObject*) {
-    return Py_BuildValue("O(L)", Py_TYPE(o), static_cast<long long>(self_of(o).number));
-}
-
-PyCFunction with_keywords(PyCFunctionWithKeywords f) noexcept {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+    return Py_BuildValue("O(L)", Py_TYPE(o), static_cast<long long>(interpreter_object::of(o).number));
 }
 
 constexpr char close_doc[] = "close()\n--\n\n"
@@ -226,20 +173,13 @@ PyMethodDef interpreter_methods[] = {
     {"is_running", interpreter_is_running, METH_NOARGS,
      "is_running()\n--\n\nWhether code runs in its `__main__`; always true for the current one. "
      "InterpreterNotFoundError if closed."},
-    {"run", with_keywords(interpreter_run), METH_VARARGS | METH_KEYWORDS,
-     "run($self, source, /, **shared)\n--\n\n"
-     "Run source text in its `__main__` on this thread, after setting the given names there (PEP 554).\n\n"
-     "An uncaught exception whose class is exactly a builtin one deriving from Exception, or "
-     "KeyboardInterrupt, arrives as itself,\n"
-     "caused by an ExecutionFailed with the remote traceback; all else arrives as ExecutionFailed. "
-     "InterpreterError if it is\n"
-     "running or closed; NotShareableError if a value can't cross (nothing has run then)."},
-    {"exec", interpreter_exec, METH_O,
-     "exec($self, code, /)\n--\n\nRun source text in its `__main__` (PEP 734). Every uncaught exception "
-     "arrives as ExecutionFailed."},
-    {"prepare_main", with_keywords(interpreter_prepare_main), METH_VARARGS | METH_KEYWORDS,
-     "prepare_main($self, ns=None, /, **kw)\n--\n\nSet names in its `__main__` to any values that can be "
-     "sent."},
+    {"run", method(interpreter_run), METH_VARARGS | METH_KEYWORDS, run_doc},
+    {"exec", interpreter_exec, METH_O, exec_doc},
+    {"call", method(interpreter_call), METH_VARARGS | METH_KEYWORDS, call_doc},
+    {"call_in_thread", method(interpreter_call_in_thread), METH_VARARGS | METH_KEYWORDS, call_in_thread_doc},
+    {"run_in_thread", method(interpreter_run_in_thread), METH_VARARGS | METH_KEYWORDS, run_in_thread_doc},
+    {"prepare_main", method(interpreter_prepare_main), METH_VARARGS | METH_KEYWORDS, prepare_main_doc},
+    {"reset_main", interpreter_reset_main, METH_NOARGS, reset_main_doc},
     {"__enter__", interpreter_enter, METH_NOARGS, nullptr},
     {"__exit__", interpreter_close, METH_VARARGS, nullptr},
     {"__reduce__", interpreter_reduce, METH_NOARGS, nullptr},
@@ -248,15 +188,16 @@ PyMethodDef interpreter_methods[] = {
 PyGetSetDef interpreter_properties[] = {
     {"id", interpreter_id, nullptr, "CPython's id of the interpreter.", nullptr},
     {"name", interpreter_name, nullptr, "The name given to create(), or None.", nullptr},
+    {"whence", interpreter_whence, nullptr,
+     "Who made the interpreter: 'runtime init' (the main one), 'C-API' (isthmus, or a host), '_interpreters "
+     "module' (the standard\n"
+     "library), 'legacy C-API', 'cross-interpreter C-API' or 'unknown'.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMemberDef interpreter_members[] = {{"__weaklistoffset__", Py_T_PYSSIZET,
                                       offsetof(interpreter_object, weak_references), Py_READONLY, nullptr},
                                      {nullptr, 0, 0, 0, nullptr}};
-
-template <typename Function> void* slot(Function* f) noexcept {
-    return reinterpret_cast<void*>(f);
-}
 
 PyType_Slot interpreter_slots[] = {
     {Py_tp_new, slot(interpreter_new)},
@@ -282,6 +223,23 @@ void add_interpreter_type(PyObject* module) {
     require(PyModule_AddType(module, s.interpreter_type));
 }
 
+core::interpreter_ref& record_of(interpreter_object& self) {
+    if (self.record == nullptr) {
+        self.record = resolve(*self.module, self.number);
+        count_handle(self);
+    }
+    return self.record;
+}
+
+core::interpreter_ref& live_record_of(interpreter_object& self) {
+    core::interpreter_ref& record = record_of(self);
+    if (record->now.load() == core::interpreter::phase::gone) {
+        py::fail(self.module->not_found_error, "interpreter %lld does not exist any more",
+                 static_cast<long long>(self.number));
+    }
+    return record;
+}
+
 ref make_interpreter(state& s, std::int64_t number) {
     const ref key = require(PyLong_FromLongLong(number));
     ref known = require(PyObject_CallMethod(s.interpreters_by_number, "get", "O", key.get()));
@@ -289,10 +247,14 @@ ref make_interpreter(state& s, std::int64_t number) {
         return known;
     }
     ref made = require(s.interpreter_type->tp_alloc(s.interpreter_type, 0));
-    interpreter_object& self = self_of(made.get());
+    interpreter_object& self = interpreter_object::of(made.get());
     std::construct_at(&self.record, core::interpreters().find_number(number));
+    // An interpreter's own object must not end it.
+    std::construct_at(&self.standard, number != s.here->number ? number : -1);
     self.number = number;
     self.module = &s;
+    PyInterpreterState* const alive = py::compat::look_up(number);
+    self.whence = alive != nullptr ? py::compat::whence(alive) : "unknown";
     if (self.record != nullptr) {
         count_handle(self);
     }
@@ -329,10 +291,36 @@ core::interpreter_ref resolve(const state& s, std::int64_t number) {
     return record;
 }
 
+standard_reference::standard_reference(std::int64_t number) noexcept {
+    PyInterpreterState* const alive = number >= 0 ? py::compat::look_up(number) : nullptr;
+    if (alive != nullptr && py::compat::made_by_standard_library(alive) && py::compat::count_object(alive)) {
+        number_ = number;
+    }
+}
+
+standard_reference::~standard_reference() {
+    if (number_ < 0 || PyThreadState_GetUnchecked() == nullptr) {
+        return;
+    }
+    PyObject* const saved = PyErr_GetRaisedException();
+    if (PyInterpreterState* const alive = py::compat::look_up(number_); alive != nullptr) {
+        py::compat::discount_object(alive);
+    }
+    PyErr_SetRaisedException(saved);
+}
+
+std::unique_ptr<core::attachment> adopt_handle(core::interpreter_ref record) {
+    return std::make_unique<travelling_interpreter>(std::move(record));
+}
+
 std::unique_ptr<core::attachment> pack_interpreter(state& s, PyObject* o) {
-    return Py_TYPE(o) == s.interpreter_type
-               ? std::make_unique<travelling_interpreter>(live_record_of(self_of(o)))
-               : nullptr;
+    if (Py_TYPE(o) != s.interpreter_type) {
+        return nullptr;
+    }
+    const core::interpreter_ref& record = live_record_of(interpreter_object::of(o));
+    auto travelling = std::make_unique<travelling_interpreter>(record);
+    record->handles.fetch_add(1);
+    return travelling;
 }
 
 ref unpack_interpreter(state& s, core::attachment& travelling) {
@@ -341,7 +329,7 @@ ref unpack_interpreter(state& s, core::attachment& travelling) {
         return {};
     }
     ref made = make_interpreter(s, found->record->number);
-    if (interpreter_object& self = self_of(made.get()); self.record == nullptr) {
+    if (interpreter_object& self = interpreter_object::of(made.get()); self.record == nullptr) {
         self.record = found->record; // it ended on the way: the object is that of a closed one
         count_handle(self);
     }

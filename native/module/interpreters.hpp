@@ -5,6 +5,8 @@
 
 #include "core/message.hpp"
 
+#include <memory>
+
 namespace isthmus::module {
 
 void add_interpreter_type(PyObject* module);
@@ -15,6 +17,8 @@ void add_interpreter_type(PyObject* module);
 /// python_error: InterpreterNotFoundError.
 [[nodiscard]] core::interpreter_ref resolve(const state& s, std::int64_t number);
 
+/// Takes over the handle that attaching gave to the maker of an interpreter.
+[[nodiscard]] std::unique_ptr<core::attachment> adopt_handle(core::interpreter_ref record);
 [[nodiscard]] std::unique_ptr<core::attachment> pack_interpreter(state& s, PyObject* o);
 [[nodiscard]] py::ref unpack_interpreter(state& s, core::attachment& travelling);
 

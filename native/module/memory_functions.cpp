@@ -10,6 +10,7 @@
 #include "cpython/lifecycle.hpp"
 #include "cpython/twin.hpp"
 
+#include "core/cycles.hpp"
 #include "core/stats.hpp"
 
 namespace isthmus::module {
@@ -152,6 +153,7 @@ PyObject* is_shareable(PyObject* module, PyObject* o) {
 
 PyObject* stats(PyObject* module, PyObject*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        core::collect_cycles();
         py::drain(*state_of(module).here);
         py::reap();
         const ref result = require(PyDict_New());

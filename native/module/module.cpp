@@ -5,13 +5,15 @@
 #include "module/ends.hpp"
 #include "module/interpreters.hpp"
 #include "module/memory_functions.hpp"
+#include "module/methods.hpp"
+#include "module/queues.hpp"
+#include "module/select.hpp"
 #include "module/views.hpp"
 
 #include "crossing/handles.hpp"
 
 #include "cpython/lifecycle.hpp"
 
-#include <cmath>
 #include <cstring>
 #include <memory>
 
@@ -26,28 +28,6 @@ using py::guarded;
 using py::ref;
 using py::require;
 
-PyObject* create_channel(PyObject* module, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        const auto [capacity] = parse<1>("create_channel", {"capacity"}, 0, args, count, keywords);
-        std::optional<std::size_t> room = 0;
-        if (capacity == Py_None) {
-            room = std::nullopt;
-        } else if (capacity != nullptr) {
-            const Py_ssize_t wanted = PyNumber_AsSsize_t(capacity, PyExc_OverflowError);
-            require(wanted == -1 && PyErr_Occurred() != nullptr ? -1 : 0);
-            if (wanted < 0) {
-                py::fail(PyExc_ValueError, "capacity must be None or at least 0, not %zd", wanted);
-            }
-            room = static_cast<std::size_t>(wanted);
-        }
-        state& s = state_of(module);
-        const std::shared_ptr<core::channel> made = core::channel::create(room);
-        const ref recv = make_end(s, core::end::recv, made);
-        const ref send = make_end(s, core::end::send, made);
-        return PyTuple_Pack(2, recv.get(), send.get());
-    });
-}
-
 void set_global(PyObject*& place, PyObject* errors, const char* name) {
     place = require(PyObject_GetAttrString(errors, name)).release();
 }
@@ -61,12 +41,18 @@ std::unique_ptr<core::attachment> pack_handle(PyObject* o) {
     }
     state& s = current_state();
     std::unique_ptr<core::attachment> packed = pack_end(s, o);
+    if (packed == nullptr) {
+        packed = pack_queue(s, o);
+    }
     return packed != nullptr ? std::move(packed) : pack_interpreter(s, o);
 }
 
 ref unpack_handle(core::attachment& travelling) {
     state& s = current_state();
     ref made = unpack_end(s, travelling);
+    if (!made) {
+        made = unpack_queue(s, travelling);
+    }
     if (!made) {
         made = unpack_view(s, travelling);
     }
@@ -87,6 +73,7 @@ int exec_module(PyObject* module) {
             require(PyObject_CallMethod(weakref.get(), "WeakValueDictionary", nullptr)).release();
         add_interpreter_type(module);
         add_end_types(module);
+        add_queue_type(module);
         add_view_type(module);
         require(PyModule_AddStringConstant(module, "__version__", ISTHMUS_VERSION));
         return 0;
@@ -98,6 +85,8 @@ int traverse(PyObject* module, visitproc visit, void* arg) {
     Py_VISIT(s.interpreter_type);
     Py_VISIT(s.recv_type);
     Py_VISIT(s.send_type);
+    Py_VISIT(s.channel_statistics_type);
+    Py_VISIT(s.queue_type);
     Py_VISIT(s.view_type);
     Py_VISIT(s.interpreters_by_number);
     return 0;
@@ -112,6 +101,8 @@ int clear(PyObject* module) {
     Py_CLEAR(s.interpreter_type);
     Py_CLEAR(s.recv_type);
     Py_CLEAR(s.send_type);
+    Py_CLEAR(s.channel_statistics_type);
+    Py_CLEAR(s.queue_type);
     Py_CLEAR(s.view_type);
     return 0;
 }
@@ -121,15 +112,13 @@ void free_module(void* module) {
     std::destroy_at(&state_of(static_cast<PyObject*>(module)).here);
 }
 
-template <typename Function> PyCFunction method(Function* f) noexcept {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
-}
-
 PyMethodDef functions[] = {
     {"create", method(create), METH_FASTCALL | METH_KEYWORDS,
-     "create(*, name=None)\n--\n\nMake a new isolated interpreter with a GIL of its own; its sys.path is a "
-     "copy of the "
-     "creator's."},
+     "create(*, name=None, gil='own')\n--\n\nMake a new isolated interpreter with a GIL of its own; its "
+     "sys.path is a copy of the creator's.\n\n"
+     "gil='shared': one that runs under the main interpreter's GIL, for extensions that refuse isolation. It "
+     "may also start daemon\n"
+     "threads and processes; while daemon threads run in it, it can't be closed."},
     {"list_all", list_all, METH_NOARGS,
      "list_all()\n--\n\nAll interpreters of the process, whoever made them."},
     {"get_current", get_current, METH_NOARGS, "get_current()\n--\n\nThe interpreter this code runs in."},
@@ -139,6 +128,10 @@ PyMethodDef functions[] = {
      "Make a channel and return (RecvChannel, SendChannel). Capacity 0: `send` returns when the object was "
      "received;\n"
      "n: n objects are buffered; None: without limit."},
+    {"list_all_channels", list_all_channels, METH_NOARGS,
+     "list_all_channels()\n--\n\nAll open channels of the process, as pairs (RecvChannel, SendChannel)."},
+    {"create_queue", method(create_queue), METH_FASTCALL | METH_KEYWORDS, create_queue_doc},
+    {"select", method(select), METH_FASTCALL | METH_KEYWORDS, select_doc},
     {"enable", enable, METH_NOARGS,
      "enable()\n--\n\nPlace large objects made from now on in shared memory, so that they are sendable as "
      "they lie.\n\n"
@@ -187,38 +180,6 @@ state& state_of_type(PyTypeObject* type) {
 state& current_state() {
     const ref module = require(PyImport_ImportModule("isthmus._isthmus"));
     return state_of(module.get());
-}
-
-void raise_outcome(const state& s, core::outcome how, core::channel_id id) {
-    const auto number = static_cast<unsigned long long>(id);
-    switch (how) {
-    case core::outcome::timed_out:
-        py::fail(PyExc_TimeoutError, "channel %llu: timed out", number);
-    case core::outcome::closed:
-        py::fail(PyExc_EOFError, "channel %llu is closed", number);
-    case core::outcome::released:
-        py::fail(PyExc_ValueError, "channel %llu: this interpreter has closed its end", number);
-    case core::outcome::party_closing:
-        py::fail(s.interpreter_error, "channel %llu: this interpreter is being closed", number);
-    default:
-        py::fail(PyExc_SystemError, "channel %llu: unexpected outcome", number);
-    }
-}
-
-core::futex::deadline deadline_of(PyObject* timeout) {
-    if (timeout == nullptr || timeout == Py_None) {
-        return std::nullopt;
-    }
-    const double seconds = PyFloat_AsDouble(timeout);
-    require(seconds == -1.0 && PyErr_Occurred() != nullptr ? -1 : 0);
-    if (std::isnan(seconds) || seconds < 0) {
-        py::fail(PyExc_ValueError, "timeout must be a non-negative number of seconds");
-    }
-    constexpr double ten_years = 3e8; // nobody waits longer; a sum with the clock can't overflow
-    if (seconds > ten_years) {
-        return std::nullopt;
-    }
-    return core::futex::now() + static_cast<core::futex::nanoseconds>(seconds * 1e9);
 }
 
 } // namespace isthmus::module

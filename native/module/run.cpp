@@ -5,46 +5,13 @@
 #include "cpython/lifecycle.hpp"
 #include "cpython/twin.hpp"
 
-#include <optional>
-#include <string>
-#include <vector>
+#include <marshal.h>
 
 namespace isthmus::module {
 namespace {
 
-using core::message;
 using py::ref;
 using py::require;
-
-struct named_message {
-    std::string name;
-    message value;
-};
-
-/// UTF-8, null characters included.
-std::string text_of(PyObject* o) {
-    Py_ssize_t size = 0;
-    const char* text = PyUnicode_AsUTF8AndSize(o, &size);
-    if (text == nullptr) {
-        throw py::python_error{};
-    }
-    return {text, static_cast<std::size_t>(size)};
-}
-
-std::vector<named_message> encode_names(core::interpreter& from, PyObject* names) {
-    std::vector<named_message> encoded;
-    PyObject* key = nullptr;
-    PyObject* value = nullptr;
-    for (Py_ssize_t at = 0; names != nullptr && PyDict_Next(names, &at, &key, &value) != 0;) {
-        if (!PyUnicode_Check(key)) {
-            py::fail(PyExc_TypeError, "names in __main__ must be str, not %R", key);
-        }
-        std::string name = text_of(key);
-        const ref held = ref::share(value);
-        encoded.push_back({std::move(name), crossing::encode(from, held.get())});
-    }
-    return encoded;
-}
 
 /// Marks the interpreter as running its `__main__` for the scope, as the standard library does.
 class running_main {
@@ -97,41 +64,112 @@ ref capture(PyObject* exception) {
         text = require(PyUnicode_FromString(""));
     }
     const char* name = Py_TYPE(exception)->tp_name;
-    return require(Py_BuildValue("(sssOssOO)", name, name, "", text.get(), name, "", Py_None, Py_None));
+    return require(
+        Py_BuildValue("((sssOssOiiO()))", name, name, "", text.get(), name, "", Py_None, -1, -1, Py_False));
 }
 
-void set_names_and_run(core::interpreter& target, std::vector<named_message>& names,
-                       const std::string* source) {
-    const ref module = require(PyImport_AddModuleRef("__main__"));
-    PyObject* const main = PyModule_GetDict(module.get());
-    for (named_message& each : names) {
+/// As CPython leaves `__main__` in a new interpreter.
+void fill_main(PyObject* main) {
+    const ref importlib = require(PyImport_ImportModule("_frozen_importlib"));
+    const ref loader = require(PyObject_GetAttrString(importlib.get(), "BuiltinImporter"));
+    const ref builtins = require(PyImport_ImportModule("builtins"));
+    const ref fresh = require(Py_BuildValue("{sssOsOsOsOsO}", "__name__", "__main__", "__doc__", Py_None,
+                                            "__package__", Py_None, "__loader__", loader.get(), "__spec__",
+                                            Py_None, "__builtins__", builtins.get()));
+    if (py::compat::main_has_annotations) {
+        const ref empty = require(PyDict_New());
+        require(PyDict_SetItemString(fresh.get(), "__annotations__", empty.get()));
+    }
+    require(PyDict_Update(main, fresh.get()));
+}
+
+/// Newest first, so that a finalizer finds what was there before its object. What finalizers leave behind
+/// goes unseen by any.
+void reset_main(PyObject* main) {
+    for (Py_ssize_t left = PyDict_GET_SIZE(main); left > 0 && PyDict_GET_SIZE(main) > 0; --left) {
+        py::check(PyObject_CallMethod(main, "popitem", nullptr));
+    }
+    PyDict_Clear(main);
+    fill_main(main);
+    PyGC_Collect(); // what circles held is gone too
+}
+
+/// Everything that must cross for the job: nothing has run when it throws.
+ref decode_all(core::interpreter& target, job& work, PyObject* main) {
+    const ref names = require(PyDict_New());
+    for (job::named_message& each : work.names) {
         const ref value = crossing::decode(target, std::move(each.value));
         const ref name =
             require(PyUnicode_FromStringAndSize(each.name.data(), static_cast<Py_ssize_t>(each.name.size())));
-        require(PyDict_SetItem(main, name.get(), value.get()));
+        require(PyDict_SetItem(names.get(), name.get(), value.get()));
     }
-    if (source == nullptr) {
-        return;
-    }
-    // Text that was decoded already: an encoding declared in its first lines says nothing about it.
-    PyCompilerFlags flags = {PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE, PY_MINOR_VERSION};
-    const ref code = require(Py_CompileStringFlags(source->c_str(), "<string>", Py_file_input, &flags));
-    py::check(PyEval_EvalCode(code.get(), main, main));
+    core::message& rest = work.call.empty() ? work.code : work.call;
+    ref given = rest.empty() ? ref{} : crossing::decode(target, std::move(rest));
+    require(PyDict_Update(main, names.get()));
+    return given;
 }
 
-enum class ended : std::uint8_t { well, with_exception, was_running };
+/// What the job returns. `given`: what was decoded.
+ref perform(const job& work, const ref& given, PyObject* main) {
+    if (work.reset) {
+        reset_main(main);
+        return ref::share(Py_None);
+    }
+    if (work.source) {
+        // Text that was decoded already: an encoding declared in its first lines says nothing about it.
+        PyCompilerFlags flags = {PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE, PY_MINOR_VERSION};
+        const ref code =
+            require(Py_CompileStringFlags(work.source->c_str(), "<string>", Py_file_input, &flags));
+        return require(PyEval_EvalCode(code.get(), main, main));
+    }
+    if (!given) {
+        return ref::share(Py_None);
+    }
+    if (PyBytes_Check(given.get())) {
+        const ref code = require(
+            PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(given.get()), PyBytes_GET_SIZE(given.get())));
+        return require(PyEval_EvalCode(code.get(), main, main));
+    }
+    PyObject* const keywords = PyTuple_GET_ITEM(given.get(), 2);
+    return require(PyObject_Call(PyTuple_GET_ITEM(given.get(), 0), PyTuple_GET_ITEM(given.get(), 1),
+                                 keywords != Py_None ? keywords : nullptr));
+}
 
-/// On the other side. An exception is left in `failure` as a message.
-ended work_inside(core::interpreter& target, std::vector<named_message>& names, const std::string* source,
-                  message& failure) {
+/// How it went there; what there is to tell is a message: the result, an exception taken down, or the text of
+/// a NotShareableError.
+enum class ended : std::uint8_t {
+    well,
+    with_exception,
+    was_running,
+    given_can_not_cross,
+    result_can_not_cross
+};
+
+bool is_not_shareable(PyObject* exception) {
+    const ref errors = ref::steal(PyImport_ImportModule("isthmus._errors"));
+    const ref kind = errors ? ref::steal(PyObject_GetAttrString(errors.get(), "NotShareableError")) : ref{};
+    PyErr_Clear();
+    return kind && PyErr_GivenExceptionMatches(exception, kind.get()) != 0;
+}
+
+/// On the other side.
+ended work_inside(core::interpreter& target, job& work, core::message& told) {
     const running_main mark(target);
     if (!mark.ok()) {
         PyErr_Clear();
         return ended::was_running;
     }
     py::drain(target);
+    ended stage = ended::given_can_not_cross;
     try {
-        set_names_and_run(target, names, source);
+        const ref module = require(PyImport_AddModuleRef("__main__"));
+        PyObject* const main = PyModule_GetDict(module.get());
+        ref given = decode_all(target, work, main);
+        stage = ended::with_exception;
+        const ref result = perform(work, given, main);
+        given = ref{};
+        stage = ended::result_can_not_cross;
+        told = crossing::encode(target, result.get());
         flush_streams();
         return ended::well;
     } catch (const py::python_error&) {
@@ -140,11 +178,15 @@ ended work_inside(core::interpreter& target, std::vector<named_message>& names, 
     }
     const ref exception = ref::steal(PyErr_GetRaisedException());
     flush_streams();
-    failure = crossing::encode(target, capture(exception.get()).get());
+    if (stage != ended::with_exception && is_not_shareable(exception.get())) {
+        told = crossing::encode(target, require(PyObject_Str(exception.get())).get());
+        return stage;
+    }
+    told = crossing::encode(target, capture(exception.get()).get());
     return ended::with_exception;
 }
 
-[[noreturn]] void raise_failure(state& s, message failure, bool as_itself) {
+[[noreturn]] void raise_failure(state& s, core::message failure, bool as_itself) {
     const ref captured = crossing::decode(*s.here, std::move(failure));
     const ref module = require(PyImport_ImportModule("isthmus._remote"));
     const ref exception = require(
@@ -153,18 +195,34 @@ ended work_inside(core::interpreter& target, std::vector<named_message>& names, 
     throw py::python_error{};
 }
 
+[[noreturn]] void raise_not_shareable(state& s, core::message told, bool is_result) {
+    const ref text = crossing::decode(*s.here, std::move(told));
+    if (!is_result) {
+        PyErr_SetObject(s.not_shareable_error, text.get());
+        throw py::python_error{};
+    }
+    // It begins with the path, if the part that can't cross is not the result itself.
+    const Py_UCS4 first = PyUnicode_GET_LENGTH(text.get()) > 0 ? PyUnicode_READ_CHAR(text.get(), 0) : U' ';
+    const bool is_path = first == U'[' || first == U'.' || first == U'<' || first == U'{';
+    py::fail(s.not_shareable_error, is_path ? "result%U" : "result: %U", text.get());
+}
+
+/// In the other interpreter and back. False: not even a description of the failure could be made.
+bool work_there(core::interpreter& target, job work, ended& how, core::message& told) {
+    const py::entered inside(target);
+    try {
+        how = work_inside(target, work, told);
+        return true;
+    } catch (const py::python_error&) {
+        PyErr_Clear();
+        return false;
+    }
+}
+
 } // namespace
 
-void run_job(state& s, const core::interpreter_ref& target, const job& work) {
+ref run_job(state& s, const core::interpreter_ref& target, job work) {
     const auto number = static_cast<long long>(target->number);
-    std::vector<named_message> names = encode_names(*s.here, work.names);
-    std::optional<std::string> source;
-    if (work.source != nullptr) {
-        source = text_of(work.source);
-        if (source->find('\0') != std::string::npos) {
-            py::fail(PyExc_ValueError, "source text must not contain null characters");
-        }
-    }
     if (target == s.here) {
         py::fail(s.interpreter_error, "interpreter %lld is the current one and runs already", number);
     }
@@ -173,29 +231,25 @@ void run_job(state& s, const core::interpreter_ref& target, const job& work) {
         py::fail(s.interpreter_error, "interpreter %lld is closed", number);
     }
     py::drain(*s.here);
-    message failure;
+    const bool as_itself = work.as_itself;
+    core::message told;
     ended how{};
-    bool unexplained = false;
-    {
-        const py::entered inside(*target);
-        try {
-            how = work_inside(*target, names, source ? &*source : nullptr, failure);
-        } catch (const py::python_error&) {
-            PyErr_Clear(); // not even its description could be made
-            unexplained = true;
-        }
-        names.clear();
-    }
-    if (unexplained) {
+    if (!work_there(*target, std::move(work), how, told)) {
         py::fail(s.interpreter_error, "interpreter %lld raised an exception that could not be described",
                  number);
     }
-    if (how == ended::was_running) {
+    switch (how) {
+    case ended::well:
+        return crossing::decode(*s.here, std::move(told));
+    case ended::was_running:
         py::fail(s.interpreter_error, "interpreter %lld is already running", number);
+    case ended::with_exception:
+        raise_failure(s, std::move(told), as_itself);
+    case ended::given_can_not_cross:
+    case ended::result_can_not_cross:
+        raise_not_shareable(s, std::move(told), how == ended::result_can_not_cross);
     }
-    if (how == ended::with_exception) {
-        raise_failure(s, std::move(failure), work.as_itself);
-    }
+    py::fail(PyExc_SystemError, "isthmus: a job ended in an unknown way");
 }
 
 } // namespace isthmus::module

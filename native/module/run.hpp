@@ -1,19 +1,42 @@
-/// Running code in another interpreter's `__main__` on the calling thread.
+/// Work in another interpreter's `__main__` on the calling thread, in two steps: it is encoded in the
+/// caller's interpreter, where everything that can't cross is refused; later, by the same or another thread
+/// of that interpreter, it is done.
 #pragma once
 
 #include "module/state.hpp"
 
+#include "core/message.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
 namespace isthmus::module {
 
 struct job {
-    PyObject* source = nullptr; ///< str, or null: only set names
-    PyObject* names = nullptr;  ///< dict of values to set in `__main__` first, or null
-    bool as_itself =
-        false; ///< builtin exceptions arrive as themselves (PEP 554), else always ExecutionFailed (PEP 734)
+    struct named_message {
+        std::string name;
+        core::message value;
+    };
+
+    std::vector<named_message> names;  ///< set in `__main__` before anything runs
+    std::optional<std::string> source; ///< then run this text
+    core::message code;                ///< or this marshalled code object
+    core::message call;                ///< or call: a tuple of callable, arguments, keywords or None
+    bool reset = false;                ///< or clear `__main__`
+    /// Builtin exceptions arrive as themselves (PEP 554), else always ExecutionFailed (PEP 734).
+    bool as_itself = false;
 };
 
-/// Throws python_error: what the job raised, or InterpreterError (closed, running), NotShareableError. The
-/// names are encoded before anything happens in the other interpreter.
-void run_job(state& s, const core::interpreter_ref& target, const job& work);
+/// All of these throw python_error: NotShareableError, TypeError, ValueError. `names`: a dict, or null.
+[[nodiscard]] job setting_names(state& s, PyObject* names);
+[[nodiscard]] job running_source(state& s, PyObject* source, PyObject* names, const char* function);
+/// What `exec` takes: source text, a code object, or a function that could be a script.
+[[nodiscard]] job running_script(state& s, PyObject* code);
+[[nodiscard]] job calling(state& s, PyObject* function, PyObject* args, PyObject* keywords);
+
+/// What a call returned; None for everything else. Throws python_error: what the job raised,
+/// InterpreterError (closed, running, current), NotShareableError (what a call returned).
+py::ref run_job(state& s, const core::interpreter_ref& target, job work);
 
 } // namespace isthmus::module

@@ -3,7 +3,6 @@
 
 #include "cpython/refs.hpp"
 
-#include "core/channel.hpp"
 #include "core/registry.hpp"
 
 namespace isthmus::module {
@@ -13,6 +12,8 @@ struct state {
     PyTypeObject* interpreter_type = nullptr;
     PyTypeObject* recv_type = nullptr;
     PyTypeObject* send_type = nullptr;
+    PyTypeObject* channel_statistics_type = nullptr;
+    PyTypeObject* queue_type = nullptr;
     PyTypeObject* view_type = nullptr; ///< isthmus.View
     PyObject* interpreter_error = nullptr;
     PyObject* not_found_error = nullptr;
@@ -29,8 +30,5 @@ extern PyModuleDef definition;
 [[nodiscard]] state& state_of_type(PyTypeObject* type);
 /// The state of the module in the current interpreter, imported if need be. Throws python_error.
 [[nodiscard]] state& current_state();
-
-/// Raises what an outcome other than ok means, for an operation on channel `id`. Throws python_error.
-[[noreturn]] void raise_outcome(const state& s, core::outcome how, core::channel_id id);
 
 } // namespace isthmus::module

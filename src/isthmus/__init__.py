@@ -18,45 +18,95 @@ from isthmus._errors import (
     NotShareableError,
 )
 from isthmus._isthmus import (
+    ChannelStatistics,
     Interpreter,
+    Queue,
     RecvChannel,
     SendChannel,
     __version__,
     create,
     create_channel,
+    create_queue,
     describe,
     enable,
     get_current,
     get_main,
     is_shareable,
     list_all,
+    list_all_channels,
     owner,
     same_memory,
+    select,
     share,
 )
 from isthmus._stats import Statistics, stats
 
+TYPE_CHECKING = False  # as typing's; importing that costs every new interpreter milliseconds
+if TYPE_CHECKING:
+    from isthmus._queues import (
+        UNBOUND,
+        UNBOUND_ERROR,
+        UNBOUND_REMOVE,
+        ItemInterpreterDestroyed,
+        QueueEmpty,
+        QueueError,
+        QueueFull,
+        QueueNotFoundError,
+        QueueShutDown,
+    )
+
 __all__ = [
+    "UNBOUND",
+    "UNBOUND_ERROR",
+    "UNBOUND_REMOVE",
+    "ChannelStatistics",
     "ExceptionInfo",
     "ExecutionFailed",
     "Interpreter",
     "InterpreterError",
     "InterpreterNotFoundError",
+    "ItemInterpreterDestroyed",
     "NotShareableError",
+    "Queue",
+    "QueueEmpty",
+    "QueueError",
+    "QueueFull",
+    "QueueNotFoundError",
+    "QueueShutDown",
     "RecvChannel",
     "SendChannel",
     "Statistics",
     "__version__",
     "create",
     "create_channel",
+    "create_queue",
     "describe",
     "enable",
     "get_current",
     "get_main",
     "is_shareable",
     "list_all",
+    "list_all_channels",
     "owner",
     "same_memory",
+    "select",
     "share",
     "stats",
 ]
+
+del TYPE_CHECKING
+_OF_QUEUES = frozenset(name for name in __all__ if name not in globals())
+
+
+def __getattr__(name: str) -> object:
+    # Exceptions and markers of queues derive from `queue`'s: who uses no queue need not import that.
+    if name not in _OF_QUEUES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from isthmus import _queues
+
+    value = globals()[name] = getattr(_queues, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | _OF_QUEUES)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Iterator
-from typing import Any
+from types import FunctionType
 
+from isthmus import _functions
 from isthmus._errors import NotShareableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    type _Hooks = tuple[Callable[[Any], int | None], Callable[[Any], Any]]
 
 _MAX_SEARCHED = 10_000  # objects looked at to name the part that can't cross
 
@@ -16,11 +23,12 @@ class _Pickler(pickle.Pickler):
     def __init__(
         self,
         file: io.BytesIO,
-        persistent_id: Callable[[Any], int | None],
+        hooks: _Hooks,
         buffer_callback: Callable[[pickle.PickleBuffer], Any],
     ) -> None:
-        # Set before the base looks for it: a C function called for every object, without a Python frame.
-        self.persistent_id = persistent_id  # type: ignore[method-assign]
+        # Set before the base looks for them: C functions called for every object, without a Python frame.
+        # The second one calls `_functions.reduce` for functions and cells only.
+        self.persistent_id, self.reducer_override = hooks  # type: ignore[method-assign]
         super().__init__(file, 5, buffer_callback=buffer_callback)
 
 
@@ -29,31 +37,37 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(file, buffers=buffers)
         self._persistents = persistents
 
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except AttributeError:
+            if module != "__main__":
+                raise
+        raise NotShareableError(
+            f"__main__.{name} can't be sent to another interpreter (it crosses by name, and the __main__ "
+            "there has no such name; define it in a module that both can import)"
+        )
+
     def persistent_load(self, pid: int) -> Any:
         return self._persistents[pid]
 
 
-def _dump(
-    obj: object, persistent_id: Callable[[Any], int | None], buffers: list[pickle.PickleBuffer]
-) -> bytes:
+def _dump(obj: object, hooks: _Hooks, buffers: list[pickle.PickleBuffer]) -> bytes:
     file = io.BytesIO()
     # A falsy result keeps a buffer out of band; list.append returns None.
-    _Pickler(file, persistent_id, buffers.append).dump(obj)
+    _Pickler(file, hooks, buffers.append).dump(obj)
     return file.getvalue()
 
 
-def dumps(
-    obj: object, persistent_id: Callable[[Any], int | None], buffers: list[pickle.PickleBuffer]
-) -> bytes:
+def dumps(obj: object, hooks: _Hooks, buffers: list[pickle.PickleBuffer]) -> bytes:
     """Pickle `obj`; out-of-band buffers go to `buffers`, values with an id are left to the caller."""
     try:
-        return _dump(obj, persistent_id, buffers)
+        return _dump(obj, hooks, buffers)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        path, part = _offender(obj, persistent_id)
+        path, part = _offender(obj, hooks)
         where = f"{path}: " if path else ""
-        kind = type(part)
-        text = f"{where}{kind.__module__}.{kind.__qualname__} can't be sent to another interpreter ({error})"
-        raise NotShareableError(text) from error
+        what = _functions.blamed(part)
+        raise NotShareableError(f"{where}{what} can't be sent to another interpreter ({error})") from error
 
 
 def loads(data: bytes, persistents: list[Any], buffers: list[Any]) -> Any:
@@ -70,26 +84,28 @@ def _parts(obj: object) -> Iterator[tuple[str, object]]:
             yield f"[{key!r}]", part
     elif isinstance(obj, (set, frozenset)):
         yield from (("{...}", part) for part in obj)
+    elif isinstance(obj, (FunctionType, _functions.Script)):
+        yield from _functions.parts(obj)
     else:
         yield from ((f".{name}", part) for name, part in getattr(obj, "__dict__", {}).items())
 
 
-def _fails(obj: object, persistent_id: Callable[[Any], int | None]) -> bool:
+def _fails(obj: object, hooks: _Hooks) -> bool:
     try:
-        _dump(obj, persistent_id, [])
+        _dump(obj, hooks, [])
     except (pickle.PicklingError, TypeError, AttributeError):
         return True
     return False
 
 
-def _offender(obj: object, persistent_id: Callable[[Any], int | None]) -> tuple[str, object]:
+def _offender(obj: object, hooks: _Hooks) -> tuple[str, object]:
     """The innermost part that can't be pickled, and the path to it."""
     path, current = "", obj
     looked_at: set[int] = set()
     while id(current) not in looked_at and len(looked_at) < _MAX_SEARCHED:
         looked_at.add(id(current))
         for step, part in _parts(current):
-            if id(part) not in looked_at and _fails(part, persistent_id):
+            if id(part) not in looked_at and _fails(part, hooks):
                 path, current = path + step, part
                 break
         else:

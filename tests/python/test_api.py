@@ -17,10 +17,13 @@ from isthmus import _isthmus
 STUB = Path(isthmus.__file__).with_name("_isthmus.pyi")
 PROMISED = {
     "create", "list_all", "get_current", "get_main", "Interpreter",
-    "create_channel", "RecvChannel", "SendChannel",
+    "create_channel", "list_all_channels", "RecvChannel", "SendChannel", "select",
+    "create_queue", "Queue", "QueueEmpty", "QueueFull", "ItemInterpreterDestroyed",
+    "UNBOUND", "UNBOUND_ERROR", "UNBOUND_REMOVE",
     "enable", "share", "owner", "describe", "same_memory", "is_shareable", "stats",
     "InterpreterError", "InterpreterNotFoundError", "ExecutionFailed", "NotShareableError",
 }  # fmt: skip
+TYPES = ["Interpreter", "RecvChannel", "SendChannel", "Queue"]
 
 
 def stub_classes() -> dict[str, ast.ClassDef]:
@@ -57,8 +60,10 @@ def parameters_of(node: ast.FunctionDef) -> list[str]:
 def test_all_is_what_is_public() -> None:
     public = {
         name
-        for name, value in vars(isthmus).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
+        for name in dir(isthmus)
+        if not name.startswith("_")
+        and not isinstance(getattr(isthmus, name), types.ModuleType)
+        and name != "annotations"
     }
     assert set(isthmus.__all__) == public | {"__version__"}
     assert len(isthmus.__all__) == len(set(isthmus.__all__))
@@ -73,7 +78,7 @@ def test_the_stub_names_what_the_extension_has() -> None:
     assert stub_names() == present
 
 
-@pytest.mark.parametrize("name", ["Interpreter", "RecvChannel", "SendChannel"])
+@pytest.mark.parametrize("name", TYPES)
 def test_the_stub_names_what_the_types_have(name: str) -> None:
     described = set(members_of(stub_classes()[name]))
     kind = getattr(_isthmus, name)
@@ -82,7 +87,7 @@ def test_the_stub_names_what_the_types_have(name: str) -> None:
     assert all(hasattr(kind, each) for each in described)
 
 
-@pytest.mark.parametrize("name", ["Interpreter", "RecvChannel", "SendChannel"])
+@pytest.mark.parametrize("name", TYPES)
 def test_signatures_of_methods_agree_with_the_stub(name: str) -> None:
     compared = 0
     for member, node in members_of(stub_classes()[name]).items():
@@ -109,7 +114,7 @@ def test_every_public_name_has_a_docstring(name: str) -> None:
 
 
 def test_types_can_not_be_changed_or_derived_from() -> None:
-    for kind in (isthmus.Interpreter, isthmus.RecvChannel, isthmus.SendChannel):
+    for kind in (isthmus.Interpreter, isthmus.RecvChannel, isthmus.SendChannel, isthmus.Queue):
         with pytest.raises(TypeError):
             kind.extra = 1  # type: ignore[union-attr]
         with pytest.raises(TypeError):

@@ -255,7 +255,7 @@ def test_shared_references_and_cycles_are_kept(bounce: Bounce) -> None:
 @pytest.mark.parametrize(
     ("make", "path", "kind"),
     [
-        (lambda: lambda: 0, "", "function"),
+        (lambda: sys._getframe(), "", "frame"),
         (threading.Lock, "", "lock"),
         (
             lambda: (
@@ -290,7 +290,7 @@ def test_what_can_not_cross_is_named(make: Callable[[], Any], path: str, kind: s
 def test_is_shareable_tells_the_truth_in_depth() -> None:
     r, s = isthmus.create_channel()
     yes: list[Any] = [None, 1, "x" * LARGE, (b"x", (r, s)), [isthmus.get_main()], {"k": Point(1)}, Point, len]
-    no: list[Any] = [lambda: 0, (1, (2, lambda: 0)), [sys], Point(1, sys), threading.Lock()]
+    no: list[Any] = [sys, (1, (2, sys)), [sys], Point(1, sys), threading.Lock()]
     for value in yes:
         assert isthmus.is_shareable(value) is True
     for value in no:

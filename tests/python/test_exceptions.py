@@ -269,7 +269,7 @@ def test_excinfo_of_exec_in_detail(interp: isthmus.Interpreter) -> None:
 
 
 def test_nothing_runs_when_a_shared_value_can_not_cross(interp: isthmus.Interpreter) -> None:
-    for value in (lambda: 1, sys.stdout, [sys.stdout], {"k": (1, sys.stdout)}):
+    for value in (sys, sys.stdout, [sys.stdout], {"k": (1, sys.stdout)}):
         with pytest.raises(isthmus.NotShareableError) as caught:
             interp.run("ran = True", before=1, value=value)
         assert isinstance(caught.value, TypeError)

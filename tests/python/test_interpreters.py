@@ -119,7 +119,14 @@ def test_an_id_is_an_integer(bad: Any) -> None:
         isthmus.Interpreter(bad)
 
 
-@pytest.mark.parametrize("unknown", [-1, 10**6, 2**62])
+def test_an_id_is_not_negative_and_fits_64_bits() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        isthmus.Interpreter(-1)
+    with pytest.raises(OverflowError):
+        isthmus.Interpreter(10**30)
+
+
+@pytest.mark.parametrize("unknown", [10**6, 2**62])
 def test_an_unknown_id_is_not_found(unknown: int) -> None:
     with pytest.raises(isthmus.InterpreterNotFoundError):
         isthmus.Interpreter(unknown)
@@ -260,7 +267,7 @@ def test_prepare_main_takes_any_sendable_value(interp: isthmus.Interpreter) -> N
     interp.prepare_main()
 
 
-@pytest.mark.parametrize("bad", [{1: 2}, {"x": lambda: 0}, {"y": 1, "x": sys.stdout}])
+@pytest.mark.parametrize("bad", [{1: 2}, {"x": sys}, {"y": 1, "x": sys.stdout}])
 def test_prepare_main_sets_all_or_nothing(interp: isthmus.Interpreter, bad: Any) -> None:
     with pytest.raises(TypeError):
         interp.prepare_main(bad)

@@ -1,0 +1,19 @@
+/// The threads of an interpreter that CPython will not join when it ends it: daemon threads, and those made
+/// with `_thread` alone. Ending it with one left is a fatal error.
+#pragma once
+
+#include "cpython/refs.hpp"
+
+#include "core/registry.hpp"
+
+namespace isthmus::py {
+
+/// Attached to another interpreter, while `record`'s can't end. A thread that is just ending is waited for, a
+/// tenth of a second at most, without a GIL.
+[[nodiscard]] bool has_threads_nobody_joins(core::interpreter& record);
+
+/// Raises SystemExit in its daemon threads and waits until they have ended: false if they have not by
+/// `until`. As above.
+[[nodiscard]] bool end_daemon_threads(core::interpreter& record, core::futex::nanoseconds until);
+
+} // namespace isthmus::py

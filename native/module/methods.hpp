@@ -1,0 +1,18 @@
+/// Entries of method and slot tables: CPython keeps functions of many signatures under one type.
+#pragma once
+
+#include <Python.h>
+
+namespace isthmus::module {
+
+/// For PyMethodDef: METH_FASTCALL and METH_KEYWORDS functions have signatures of their own.
+template <typename Function> [[nodiscard]] PyCFunction method(Function* f) noexcept {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+
+/// For PyType_Slot.
+template <typename Function> [[nodiscard]] void* slot(Function* f) noexcept {
+    return reinterpret_cast<void*>(f);
+}
+
+} // namespace isthmus::module

@@ -1,0 +1,56 @@
+/// The methods of `Interpreter` that run code in it.
+#pragma once
+
+#include <Python.h>
+
+namespace isthmus::module {
+
+PyObject* interpreter_run(PyObject* o, PyObject* args, PyObject* shared);
+PyObject* interpreter_exec(PyObject* o, PyObject* code);
+PyObject* interpreter_call(PyObject* o, PyObject* args, PyObject* keywords);
+PyObject* interpreter_run_in_thread(PyObject* o, PyObject* args, PyObject* shared);
+PyObject* interpreter_call_in_thread(PyObject* o, PyObject* args, PyObject* keywords);
+PyObject* interpreter_prepare_main(PyObject* o, PyObject* args, PyObject* keywords);
+PyObject* interpreter_reset_main(PyObject* o, PyObject*);
+
+inline constexpr char run_doc[] =
+    "run($self, source, /, **shared)\n--\n\n"
+    "Run source text in its `__main__` on this thread, after setting the given names there (PEP 554).\n\n"
+    "An uncaught exception whose class is exactly a builtin one deriving from Exception, or "
+    "KeyboardInterrupt, arrives as itself,\n"
+    "caused by an ExecutionFailed with the remote traceback; all else arrives as ExecutionFailed. "
+    "InterpreterError if it is\n"
+    "running, closed or the current one; NotShareableError if a value can't cross (nothing has run then).";
+inline constexpr char exec_doc[] =
+    "exec($self, code, /)\n--\n\n"
+    "Run `code` in its `__main__` (PEP 734): source text, a code object, or a function without arguments, "
+    "closure and result.\n\n"
+    "A function crosses by code, with the globals it refers to as for `call`. Every uncaught exception "
+    "arrives as ExecutionFailed.";
+inline constexpr char call_doc[] =
+    "call($self, callable, /, *args, **kwargs)\n--\n\n"
+    "Call `callable` in the interpreter on this thread and return the result.\n\n"
+    "A function that can be imported crosses by name. Others, all of a script's `__main__` and lambdas among "
+    "them, cross by code:\n"
+    "they run with the globals of its `__main__`, where the globals they refer to are put if absent. "
+    "Arguments and result may be\n"
+    "anything that can be sent; NotShareableError names what can't, and nothing has run if it is an "
+    "argument. Every uncaught\n"
+    "exception arrives as ExecutionFailed. InterpreterError if it is running, closed or the current one.";
+inline constexpr char call_in_thread_doc[] =
+    "call_in_thread($self, callable, /, *args, **kwargs)\n--\n\n"
+    "As `call`, in a new thread; return the started threading.Thread.\n\n"
+    "What can't cross is refused here; the thread discards the result, and an exception goes to "
+    "threading.excepthook.\n"
+    "The interpreter stays open until the thread has ended.";
+inline constexpr char run_in_thread_doc[] =
+    "run_in_thread($self, source, /, **shared)\n--\n\n"
+    "As `run`, in a new thread; return the started threading.Thread. See `call_in_thread`.";
+inline constexpr char prepare_main_doc[] =
+    "prepare_main($self, ns=None, /, **kw)\n--\n\n"
+    "Set names in its `__main__` to any values that can be sent; all of them or none.";
+inline constexpr char reset_main_doc[] =
+    "reset_main()\n--\n\n"
+    "Clear its `__main__` to what it was in the new interpreter. InterpreterError if it is running.";
+
+} // namespace isthmus::module

@@ -1,0 +1,77 @@
+"""Finds CPython's own tests of interpreters, queues and channels, and runs them on isthmus, elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).resolve().parent
+PATIENCE = 600  # seconds for all tests of a module; a single one has a limit of its own
+
+
+class Outcome(NamedTuple):
+    failed: tuple[str, ...]  # "" or the subtests that failed
+    skipped: str | None
+    text: str
+
+
+def _start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, [str(HERE / "standin"), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        [sys.executable, str(HERE / "run_tests.py"), *arguments],
+        env=os.environ | {"PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@cache
+def all_tests() -> tuple[str, ...] | str:
+    """The names of the tests, or why there are none."""
+    try:
+        import test.test_interpreters  # noqa: F401
+    except ImportError as missing:
+        return f"this Python comes without CPython's tests ({missing})"
+    done = _start("list")
+    assert done.returncode == 0, done.stderr
+    return tuple(json.loads(done.stdout))
+
+
+def run(tests: list[str]) -> dict[str, Outcome]:
+    """Run tests; one that ends its process counts as failed, and those after it run in the next process."""
+    outcomes: dict[str, Outcome] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        for attempt in range(len(tests)):
+            left = [test for test in tests if test not in outcomes]
+            if not left:
+                break
+            report = Path(directory, f"{attempt}.jsonl")
+            done = _start("run", str(report), *left)
+            running = _read(report, outcomes) if report.exists() else left[0]
+            if running is not None:
+                died = f"the process ended with status {done.returncode}\n{done.stderr[-8000:]}"
+                outcomes[running] = Outcome(("",), None, died)
+    return outcomes
+
+
+def _read(report: Path, outcomes: dict[str, Outcome]) -> str | None:
+    """Take down what ended; returns the test that did not."""
+    running = None
+    for line in report.read_text("utf-8").splitlines():
+        record: dict[str, Any] = json.loads(line)
+        if "started" in record:
+            running = record["started"]
+        else:
+            running = None
+            outcomes[record["test"]] = Outcome(tuple(record["failed"]), record["skipped"], record["text"])
+    return running

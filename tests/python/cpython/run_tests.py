@@ -1,0 +1,95 @@
+"""Runs tests of CPython's `test.test_interpreters` on stand-ins; `harness.py` starts it.
+
+`run_tests.py list` prints the tests as JSON; `run_tests.py run REPORT TEST…` appends one JSON line to REPORT
+when a test starts and one when it has ended.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import json
+import re
+import sys
+import unittest
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "test.test_interpreters"
+MODULES = ("test_api", "test_channels", "test_lifecycle", "test_queues", "test_stress")
+PATIENCE = 120  # seconds for one test
+
+
+class Report(unittest.TestResult):
+    """Writes what happens to each test; of a test with subtests, which of them failed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._outcome: dict[str, Any] = {}
+
+    def _write(self, record: dict[str, Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            print(json.dumps(record), file=file)
+
+    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        super().startTest(test)
+        self._outcome = {"test": name_of(test), "failed": [], "skipped": None, "text": ""}
+        self._write({"started": name_of(test)})
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)
+
+    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        faulthandler.cancel_dump_traceback_later()
+        super().stopTest(test)
+        self._write(self._outcome)
+
+    def _failed(self, test: unittest.TestCase, error: Any, part: str) -> None:
+        self._outcome["failed"].append(part)
+        self._outcome["text"] += self._exc_info_to_string(error, test) + "\n"  # type: ignore[attr-defined]
+
+    def addError(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+        self._failed(test, err, "")
+
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+        self._failed(test, err, "")
+
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:  # noqa: N802
+        self._outcome["failed"].append("")
+        self._outcome["text"] += "unexpected success\n"
+
+    def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:  # noqa: N802
+        if err is not None:
+            part = subtest.id().removeprefix(test.id()).strip()
+            self._failed(test, err, re.sub(r" at 0x[0-9a-f]+", " at 0x…", part))
+
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
+        self._outcome["skipped"] = reason
+
+
+def name_of(test: unittest.TestCase) -> str:
+    return test.id().removeprefix(PACKAGE + ".")
+
+
+def tests_in(suite: unittest.TestSuite) -> list[unittest.TestCase]:
+    found: list[unittest.TestCase] = []
+    for each in suite:
+        found += tests_in(each) if isinstance(each, unittest.TestSuite) else [each]
+    return found
+
+
+def main() -> None:
+    if sys.argv[1] == "list":
+        loader, names = unittest.defaultTestLoader, []
+        for module in MODULES:
+            suite = loader.loadTestsFromModule(importlib.import_module(f"{PACKAGE}.{module}"))
+            names += [name_of(test) for test in tests_in(suite)]
+        print(json.dumps(names))
+        return
+    faulthandler.enable()
+    report, names = Path(sys.argv[2]), sys.argv[3:]
+    suite = unittest.defaultTestLoader.loadTestsFromNames([f"{PACKAGE}.{name}" for name in names])
+    suite.run(Report(report))
+
+
+if __name__ == "__main__":
+    main()
