@@ -89,6 +89,10 @@ inline constexpr bool idle_wants_anchor = PY_VERSION_HEX < 0x030E0000;
 /// Up to 3.13 the `__main__` of a new interpreter has an empty `__annotations__`.
 inline constexpr bool main_has_annotations = PY_VERSION_HEX < 0x030E0000;
 
+/// Up to 3.13 builtins such as `eval` ask the frame of their caller for its globals, and fail without one;
+/// later ones take those of `__main__` then.
+inline constexpr bool builtins_want_a_frame = PY_VERSION_HEX < 0x030E0000;
+
 /// Whether tracemalloc traces now. Its module can be asked in the main interpreter only; this needs just a
 /// GIL.
 [[nodiscard]] inline bool tracemalloc_is_on() noexcept {

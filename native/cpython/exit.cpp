@@ -116,7 +116,7 @@ void main_exits(core::interpreter& main) {
         }
         if (result == close_result::threads) {
             record->side->begin_close(); // wakes those that wait in isthmus
-            if (end_daemon_threads(*record, core::futex::now() + patience)) {
+            if (end_threads_nobody_joins(*record, core::futex::now() + patience)) {
                 result = close_interpreter(record);
             }
         }

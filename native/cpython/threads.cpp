@@ -2,7 +2,9 @@
 
 #include "cpython/lifecycle.hpp"
 
+#include <algorithm>
 #include <ctime>
+#include <vector>
 
 namespace isthmus::py {
 namespace {
@@ -35,53 +37,57 @@ bool is_daemon(PyObject* thread) {
     return truth != 0;
 }
 
-/// In `record`'s interpreter. Threads that the end of an interpreter joins are in `threading` and no daemons.
-bool somebody_stays(const core::interpreter& record, const PyThreadState* mine) {
-    Py_ssize_t others = 0;
+/// In `record`'s interpreter: the threads that its end joins, those of `threading` that are no daemons.
+/// Its main thread is listed too, but is no other thread.
+std::vector<unsigned long> joined_threads() {
+    std::vector<unsigned long> numbers;
+    const ref known = known_threads();
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(known.get()); ++i) {
+        PyObject* const thread = PyList_GET_ITEM(known.get(), i);
+        const ref number = require(PyObject_GetAttrString(thread, "ident"));
+        if (number.get() != Py_None && !is_daemon(thread)) {
+            numbers.push_back(PyLong_AsUnsignedLong(number.get()));
+            require(PyErr_Occurred() != nullptr ? -1 : 0);
+        }
+    }
+    return numbers;
+}
+
+/// In `record`'s interpreter: the threads that nobody joins, `mine` aside.
+std::vector<unsigned long> staying_threads(const core::interpreter& record, const PyThreadState* mine) {
+    std::vector<unsigned long> numbers;
     PyThreadState* each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
     for (; each != nullptr; each = PyThreadState_Next(each)) {
-        others += each != mine && each != record.anchor && each != record.helping.load() ? 1 : 0;
+        if (each != mine && each != record.anchor && each != record.helping.load()) {
+            numbers.push_back(each->thread_id);
+        }
     }
-    if (others == 0) {
-        return false;
+    if (!numbers.empty()) {
+        const std::vector<unsigned long> joined = joined_threads();
+        std::erase_if(numbers, [&](unsigned long n) { return std::ranges::find(joined, n) != joined.end(); });
     }
-    const ref known = known_threads();
-    Py_ssize_t joined = 0;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(known.get()); ++i) {
-        joined += is_daemon(PyList_GET_ITEM(known.get(), i)) ? 0 : 1;
-    }
-    // `threading` lists its main thread too, which has no thread state of its own while nothing runs.
-    return others > (joined > 0 ? joined - 1 : 0);
+    return numbers;
 }
 
-bool somebody_stays_in(core::interpreter& record) {
+/// How many stay; SystemExit is raised in them if they are told to go.
+std::size_t count_staying(core::interpreter& record, bool told_to_go) {
     const entered inside(record);
     try {
-        return somebody_stays(record, inside.thread());
-    } catch (const python_error&) {
-        PyErr_Clear(); // a `threading` of the user's own making
-        return false;
-    }
-}
-
-void raise_exit_in_daemons(core::interpreter& record) {
-    const entered inside(record);
-    try {
-        const ref known = known_threads();
-        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(known.get()); ++i) {
-            PyObject* const thread = PyList_GET_ITEM(known.get(), i);
-            if (is_daemon(thread)) {
-                const ref number = require(PyObject_GetAttrString(thread, "ident"));
-                PyThreadState_SetAsyncExc(PyLong_AsUnsignedLong(number.get()), PyExc_SystemExit);
+        const std::vector<unsigned long> staying = staying_threads(record, inside.thread());
+        for (const unsigned long number : staying) {
+            if (told_to_go) {
+                PyThreadState_SetAsyncExc(number, PyExc_SystemExit);
             }
         }
+        return staying.size();
     } catch (const python_error&) {
+        PyErr_Clear(); // a `threading` of the user's own making
+        return 0;
     }
-    PyErr_Clear();
 }
 
 bool nobody_stays_by(core::interpreter& record, core::futex::nanoseconds until) {
-    while (somebody_stays_in(record)) {
+    while (count_staying(record, false) != 0) {
         if (core::futex::now() > until) {
             return false;
         }
@@ -96,8 +102,8 @@ bool has_threads_nobody_joins(core::interpreter& record) {
     return !nobody_stays_by(record, core::futex::now() + a_while);
 }
 
-bool end_daemon_threads(core::interpreter& record, core::futex::nanoseconds until) {
-    raise_exit_in_daemons(record);
+bool end_threads_nobody_joins(core::interpreter& record, core::futex::nanoseconds until) {
+    count_staying(record, true);
     return nobody_stays_by(record, until);
 }
 

@@ -12,8 +12,7 @@ namespace isthmus::py {
 /// tenth of a second at most, without a GIL.
 [[nodiscard]] bool has_threads_nobody_joins(core::interpreter& record);
 
-/// Raises SystemExit in its daemon threads and waits until they have ended: false if they have not by
-/// `until`. As above.
-[[nodiscard]] bool end_daemon_threads(core::interpreter& record, core::futex::nanoseconds until);
+/// Raises SystemExit in them and waits until they have ended: false if they have not by `until`. As above.
+[[nodiscard]] bool end_threads_nobody_joins(core::interpreter& record, core::futex::nanoseconds until);
 
 } // namespace isthmus::py

@@ -233,6 +233,9 @@ core::interpreter_ref& record_of(interpreter_object& self) {
 
 core::interpreter_ref& live_record_of(interpreter_object& self) {
     core::interpreter_ref& record = record_of(self);
+    if (!record->open()) {
+        py::reap(); // somebody else may have ended it since
+    }
     if (record->now.load() == core::interpreter::phase::gone) {
         py::fail(self.module->not_found_error, "interpreter %lld does not exist any more",
                  static_cast<long long>(self.number));

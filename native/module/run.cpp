@@ -5,7 +5,10 @@
 #include "cpython/lifecycle.hpp"
 #include "cpython/twin.hpp"
 
+#include <algorithm>
+#include <array>
 #include <marshal.h>
+#include <string_view>
 
 namespace isthmus::module {
 namespace {
@@ -109,6 +112,23 @@ ref decode_all(core::interpreter& target, job& work, PyObject* main) {
     return given;
 }
 
+bool asks_for_its_caller(PyObject* callable) noexcept {
+    constexpr std::array<std::string_view, 6> names = {"eval", "exec", "globals", "locals", "dir", "vars"};
+    return PyCFunction_Check(callable) && PyCFunction_GET_SELF(callable) != nullptr &&
+           PyModule_Check(PyCFunction_GET_SELF(callable)) &&
+           std::ranges::find(names, reinterpret_cast<PyCFunctionObject*>(callable)->m_ml->ml_name) !=
+               names.end();
+}
+
+ref call(PyObject* callable, PyObject* args, PyObject* keywords) {
+    PyObject* const named = keywords != Py_None ? keywords : nullptr;
+    if (!py::compat::builtins_want_a_frame || !asks_for_its_caller(callable)) {
+        return require(PyObject_Call(callable, args, named));
+    }
+    const ref functions = require(PyImport_ImportModule("isthmus._functions"));
+    return require(PyObject_CallMethod(functions.get(), "call_from_main", "OOO", callable, args, keywords));
+}
+
 /// What the job returns. `given`: what was decoded.
 ref perform(const job& work, const ref& given, PyObject* main) {
     if (work.reset) {
@@ -130,9 +150,8 @@ ref perform(const job& work, const ref& given, PyObject* main) {
             PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(given.get()), PyBytes_GET_SIZE(given.get())));
         return require(PyEval_EvalCode(code.get(), main, main));
     }
-    PyObject* const keywords = PyTuple_GET_ITEM(given.get(), 2);
-    return require(PyObject_Call(PyTuple_GET_ITEM(given.get(), 0), PyTuple_GET_ITEM(given.get(), 1),
-                                 keywords != Py_None ? keywords : nullptr));
+    return call(PyTuple_GET_ITEM(given.get(), 0), PyTuple_GET_ITEM(given.get(), 1),
+                PyTuple_GET_ITEM(given.get(), 2));
 }
 
 /// How it went there; what there is to tell is a message: the result, an exception taken down, or the text of

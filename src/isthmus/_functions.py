@@ -287,6 +287,17 @@ def _fill(f: FunctionType, state: tuple[Any, ...]) -> None:
     f.__dict__.update(attributes)
 
 
+def call_from_main(f: Any, args: tuple[Any, ...], keywords: dict[str, Any] | None) -> Any:
+    """Call a builtin that looks at its caller as if `__main__` were that."""
+    main = _imported("__main__").__dict__
+    if f is eval or f is exec:
+        around = (main,) if len(args) == 1 and "globals" not in (keywords or {}) else ()
+        return f(*args, *around, **(keywords or {}))
+    if args:
+        return f(*args, **(keywords or {}))
+    return sorted(main) if f is dir else main
+
+
 # ---- what `exec` takes
 
 

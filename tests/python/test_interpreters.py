@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
 import pickle
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ def test_create_makes_an_idle_interpreter_of_its_own(interp: isthmus.Interpreter
 def test_a_name_is_kept_whole(new_interp: Create) -> None:
     assert new_interp(name="wörker\0one").name == "wörker\0one"
     assert new_interp(name=None).name is None
+    assert new_interp(name="").name == ""
 
 
 @pytest.mark.parametrize(("args", "kwargs"), [((), {"name": 5}), (("w",), {}), ((), {"nome": "w"})])
@@ -130,6 +133,142 @@ def test_an_id_is_not_negative_and_fits_64_bits() -> None:
 def test_an_unknown_id_is_not_found(unknown: int) -> None:
     with pytest.raises(isthmus.InterpreterNotFoundError):
         isthmus.Interpreter(unknown)
+
+
+def test_an_id_may_be_of_a_subclass_of_int_and_of_nothing_else(interp: isthmus.Interpreter) -> None:
+    class Number(int):
+        pass
+
+    class Index:
+        def __index__(self) -> int:
+            return 0
+
+    assert isthmus.Interpreter(Number(interp.id)) is interp
+    assert isthmus.Interpreter(False) is isthmus.get_main()
+    with pytest.raises(TypeError):
+        isthmus.Interpreter(Index())  # type: ignore[arg-type]
+
+
+def test_copies_are_the_same_object(interp: isthmus.Interpreter) -> None:
+    assert copy.copy(interp) is interp
+    assert copy.deepcopy([interp])[0] is interp
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(interp, protocol)) is interp
+    data = pickle.dumps(interp)
+    interp.close()
+    with pytest.raises(isthmus.InterpreterNotFoundError):
+        pickle.loads(data)
+
+
+def test_hashes_are_those_of_the_id(interp: isthmus.Interpreter) -> None:
+    assert hash(interp) == hash(interp.id)
+    assert len({interp, isthmus.Interpreter(interp.id), isthmus.get_main()}) == 2
+
+
+@pytest.mark.parametrize("name", ["id", "name", "whence"])
+def test_attributes_can_not_be_set(interp: isthmus.Interpreter, name: str) -> None:
+    with pytest.raises(AttributeError):
+        setattr(interp, name, 1)
+
+
+def test_whence_says_who_made_it(interp: isthmus.Interpreter) -> None:
+    assert isthmus.get_main().whence == "runtime init"
+    assert interp.whence == "C-API"
+    assert interp.call(lambda: isthmus.get_current().whence) == "C-API"
+    assert interp.call(lambda: isthmus.get_main().whence) == "runtime init"
+    interp.close()
+    assert interp.whence == "C-API"
+
+
+# ---- interpreters that the standard library made
+
+
+@pytest.fixture
+def foreign() -> Iterator[int]:
+    """The id of one, as `concurrent.interpreters.create()` makes it."""
+    _interpreters = pytest.importorskip("_interpreters")
+    number: int = _interpreters.create(reqrefs=True)
+    _interpreters.incref(number)
+    yield number
+    with contextlib.suppress(isthmus.InterpreterNotFoundError, _interpreters.InterpreterNotFoundError):
+        _interpreters.decref(number)
+
+
+def test_all_works_on_one_of_the_standard_librarys(foreign: int) -> None:
+    interp = isthmus.Interpreter(foreign)
+    assert interp.whence == "_interpreters module"
+    assert interp.name is None
+    assert not interp.is_running()
+    interp.exec("x = 1")
+    interp.run("x += n", n=2)
+    interp.prepare_main(path=list(sys.path))
+    assert interp.call(lambda: x) == 3  # type: ignore[name-defined]  # noqa: F821
+    with pytest.raises(isthmus.ExecutionFailed, match="division"):
+        interp.call(divmod, 1, 0)
+    interp.reset_main()
+    with pytest.raises(NameError):
+        interp.run("x")
+    r, s = isthmus.create_channel(None)
+    interp.call_in_thread(s.send, "done").join(PATIENCE)
+    assert r.recv(PATIENCE) == "done"
+    interp.close()
+    interp.close()
+    assert foreign not in [each.id for each in isthmus.list_all()]
+
+
+def test_both_use_one_interpreter_side_by_side(foreign: int) -> None:
+    _interpreters = pytest.importorskip("_interpreters")
+    interp = isthmus.Interpreter(foreign)
+    assert _interpreters.exec(foreign, "x = 1") is None
+    interp.exec("x += 1")
+    assert _interpreters.exec(foreign, "assert x == 2") is None
+    started, go = isthmus.create_channel(None), isthmus.create_channel(None)
+    thread = interp.run_in_thread("s.send(1)\nr.recv()", s=started[1], r=go[0])
+    started[0].recv(PATIENCE)
+    assert _interpreters.is_running(foreign)
+    with pytest.raises(_interpreters.InterpreterError):
+        _interpreters.exec(foreign, "x = 1")
+    with pytest.raises(_interpreters.InterpreterError):
+        _interpreters.destroy(foreign)
+    go[1].send(None)
+    thread.join(PATIENCE)
+    _interpreters.destroy(foreign)
+    with pytest.raises(isthmus.InterpreterNotFoundError):
+        interp.exec("x = 1")
+    assert interp.whence == "_interpreters module"
+
+
+def test_our_objects_keep_one_open_that_the_standard_library_lets_go(foreign: int) -> None:
+    _interpreters = pytest.importorskip("_interpreters")
+    interp = isthmus.Interpreter(foreign)
+    _interpreters.decref(foreign)
+    interp.exec("x = 1")
+    r, s = isthmus.create_channel(None)
+    s.send(interp)
+    del interp
+    r.recv().exec("assert x == 1")  # the last one is dropped here
+    assert foreign not in [each.id for each in isthmus.list_all()]
+
+
+def test_concurrent_interpreters_beside_ours(new_interp: Create) -> None:
+    theirs = pytest.importorskip("concurrent.interpreters", reason="comes with 3.14")
+    one = theirs.create()
+    ours = isthmus.Interpreter(one.id)
+    assert ours.whence == one.whence
+    ours.exec("x = 1")
+    one.exec("x += 1")
+    ours.run("assert x == 2")
+    assert one.call(len, "abc") == ours.call(len, "abc") == 3
+    mine = new_interp()
+    seen = theirs.Interpreter(mine.id)
+    assert seen.whence == mine.whence
+    assert {each.id for each in theirs.list_all()} == {each.id for each in isthmus.list_all()}
+    one.close()
+    with pytest.raises(isthmus.InterpreterNotFoundError):
+        ours.exec("x = 1")
+
+
+# ---- the main and the current one
 
 
 def test_main_and_current() -> None:
@@ -330,6 +469,46 @@ def test_interpreters_left_at_exit_do_not_crash() -> None:
         """
     )
     assert done.stdout == "end\n"
+
+
+def test_a_create_that_fails_in_the_end_leaves_no_interpreter() -> None:
+    done = run_script(
+        """
+        import warnings
+        warnings.simplefilter("error")
+        import isthmus
+        import _interpreters
+        try:
+            isthmus.create()
+        except RuntimeWarning as warning:
+            print(warning)
+        assert [number for number, _ in _interpreters.list_all()] == [0]
+        """,
+        env={"ISTHMUS_WINDOWS": "2"},
+    )
+    assert "copies everything" in done.stdout
+
+
+def test_create_that_finds_no_memory_for_its_object_leaves_no_interpreter() -> None:
+    done = run_script(
+        """
+        import _interpreters, isthmus, weakref
+        refused = 0
+        def fail(self, key, value):
+            raise MemoryError  # where the one object per interpreter is kept
+        keep = weakref.WeakValueDictionary.__setitem__
+        weakref.WeakValueDictionary.__setitem__ = fail
+        try:
+            isthmus.create()
+        except MemoryError:
+            refused += 1
+        weakref.WeakValueDictionary.__setitem__ = keep
+        assert refused == 1
+        assert [number for number, _ in _interpreters.list_all()] == [0]
+        isthmus.create().close()
+        """
+    )
+    assert done.stdout == ""
 
 
 def test_create_use_close_again_and_again() -> None:

@@ -59,8 +59,8 @@ class Report(unittest.TestResult):
 
     def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:  # noqa: N802
         if err is not None:
-            part = subtest.id().removeprefix(test.id()).strip()
-            self._failed(test, err, re.sub(r" at 0x[0-9a-f]+", " at 0x…", part))
+            part = subtest.id().removeprefix(test.id()).strip(" []")
+            self._failed(test, err, re.sub(r" at 0x[0-9a-f]+", "", part))
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
         self._outcome["skipped"] = reason
@@ -77,6 +77,12 @@ def tests_in(suite: unittest.TestSuite) -> list[unittest.TestCase]:
     return found
 
 
+def keep_environment() -> None:
+    """Let the Pythons that tests start see PYTHONPATH too, and so the stand-ins, instead of `-I` or `-E`."""
+    helper = importlib.import_module("test.support.script_helper")
+    helper.interpreter_requires_environment = lambda: True  # type: ignore[attr-defined]
+
+
 def main() -> None:
     if sys.argv[1] == "list":
         loader, names = unittest.defaultTestLoader, []
@@ -86,6 +92,7 @@ def main() -> None:
         print(json.dumps(names))
         return
     faulthandler.enable()
+    keep_environment()
     report, names = Path(sys.argv[2]), sys.argv[3:]
     suite = unittest.defaultTestLoader.loadTestsFromNames([f"{PACKAGE}.{name}" for name in names])
     suite.run(Report(report))
