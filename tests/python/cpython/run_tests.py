@@ -7,6 +7,7 @@ when a test starts and one when it has ended.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib
 import json
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 PACKAGE = "test.test_interpreters"
 MODULES = ("test_api", "test_channels", "test_lifecycle", "test_queues", "test_stress")
-PATIENCE = 120  # seconds for one test
+PATIENCE = 60  # seconds for one test, and for the end of the process
 
 
 class Report(unittest.TestResult):
@@ -41,6 +42,7 @@ class Report(unittest.TestResult):
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         faulthandler.cancel_dump_traceback_later()
         super().stopTest(test)
+        gc.collect()  # what a failed test leaves must not be counted by the next
         self._write(self._outcome)
 
     def _failed(self, test: unittest.TestCase, error: Any, part: str) -> None:
@@ -96,6 +98,7 @@ def main() -> None:
     report, names = Path(sys.argv[2]), sys.argv[3:]
     suite = unittest.defaultTestLoader.loadTestsFromNames([f"{PACKAGE}.{name}" for name in names])
     suite.run(Report(report))
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)  # a failed test may have left a thread waiting
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import weakref
 from typing import Any
@@ -33,14 +34,14 @@ __all__ = [
 ]
 
 
-_made: weakref.WeakSet[Any] = weakref.WeakSet()
+_made: list[int] = []
 
 if sys.version_info >= (3, 14):
     Queue = isthmus.Queue
 
     def create(maxsize: int = 0, **options: Any) -> Any:
         queue = isthmus.create_queue(maxsize, **options)
-        _made.add(queue)
+        _made.append(queue.id)
         return queue
 else:
     _known: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -99,10 +100,14 @@ else:
     def create(maxsize: int = 0, *, syncobj: bool = False, **options: Any) -> Any:
         inner = isthmus.create_queue(maxsize, **options)
         queue = Queue(inner.id, _queue=inner)
-        _made.add(queue)
+        _made.append(queue.id)
         return queue
 
 
 def list_all() -> list[Any]:
     """Those made here: isthmus lists no queues, as `concurrent.interpreters` has no public name for it."""
-    return list(_made)
+    found = []
+    for id in _made:
+        with contextlib.suppress(QueueNotFoundError):
+            found.append(Queue(id))
+    return found
