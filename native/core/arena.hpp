@@ -59,6 +59,10 @@ class arena {
 
     /// The shared bytes at `offset`, writable, in no window. Readers hold a share of what lies there.
     [[nodiscard]] std::byte* master_at(std::size_t offset) const noexcept { return master_ + offset; }
+    /// The same bytes, where a write faults.
+    [[nodiscard]] std::byte* read_only_at(std::size_t offset) const noexcept {
+        return master_ + capacity_ + offset;
+    }
 
     bool map_owner(unsigned window, std::size_t offset, std::size_t length) const noexcept;
     bool map_foreign(unsigned window, std::size_t offset, std::size_t length) const noexcept;

@@ -20,12 +20,20 @@ void wait_until_uncounted(int kernel_id) noexcept {
     }
 }
 
+thread_local const helper* served_here = nullptr;
+
 } // namespace
 
 bool helper::start(work_fn work, void* context) noexcept {
     if (running()) {
         return true;
     }
+    // Whoever stops it may have to wait for work that needs the GIL we hold: no waiting for that here.
+    const std::unique_lock guard(ending_, std::try_to_lock);
+    if (!guard) {
+        return false;
+    }
+    join();
     work_ = work;
     context_ = context;
     stopping_.store(0, std::memory_order_relaxed);
@@ -34,32 +42,49 @@ bool helper::start(work_fn work, void* context) noexcept {
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const bool made = pthread_create(&thread_, nullptr, &helper::body, this) == 0;
+    running_.store(true, std::memory_order_release); // first: its work may leave
+    to_join_ = pthread_create(&thread_, nullptr, &helper::body, this) == 0;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    running_.store(made, std::memory_order_release);
-    return made;
+    if (!to_join_) {
+        running_.store(false, std::memory_order_release);
+    }
+    return to_join_;
 }
 
 void helper::stop() noexcept {
-    if (!running()) {
+    if (served_here == this) {
+        return;
+    }
+    const std::lock_guard guard(ending_);
+    if (!to_join_) {
         return;
     }
     stopping_.store(1, std::memory_order_release);
     futex::wake(&stopping_);
     notify();
-    pthread_join(thread_, nullptr);
+    join();
     wait_until_uncounted(kernel_id_.load(std::memory_order_relaxed));
-    running_.store(false, std::memory_order_release);
+}
+
+void helper::join() noexcept {
+    if (to_join_) {
+        pthread_join(thread_, nullptr);
+        to_join_ = false;
+        running_.store(false, std::memory_order_release);
+    }
 }
 
 void helper::forget() noexcept {
+    to_join_ = false;
     running_.store(false, std::memory_order_relaxed);
+    working_.store(false, std::memory_order_relaxed);
     signal_.store(idle, std::memory_order_relaxed);
 }
 
 void* helper::body(void* self) {
     auto& mine = *static_cast<helper*>(self);
     mine.kernel_id_.store(static_cast<int>(syscall(SYS_gettid)), std::memory_order_relaxed);
+    served_here = &mine;
     mine.serve();
     return nullptr;
 }
@@ -77,7 +102,10 @@ void helper::serve() {
         }
         // Cleared before the work looks at the inbox: a post after that look notifies again.
         signal_.store(idle, std::memory_order_seq_cst);
-        if (!work_(context_)) {
+        working_.store(true, std::memory_order_release);
+        const bool more = work_(context_);
+        working_.store(false, std::memory_order_release);
+        if (!more) {
             return;
         }
     }

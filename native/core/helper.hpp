@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <pthread.h>
 
 namespace isthmus::core {
@@ -24,8 +25,8 @@ class helper {
     /// more.
     using work_fn = bool (*)(void* context);
 
-    /// Starts the thread if none runs. False: no thread could be made; releases wait for the owner's own
-    /// calls.
+    /// Starts the thread if none runs. False: no thread could be made, or the last one is being stopped;
+    /// releases wait for the owner's own calls. Under the owner's GIL.
     bool start(work_fn work, void* context) noexcept;
     /// Any thread, no GIL, lock-free: something was posted.
     void notify() noexcept {
@@ -33,22 +34,32 @@ class helper {
             futex::wake(&signal_);
         }
     }
-    /// Ends the thread and joins it. The caller holds no GIL: the thread may need it to finish. One caller at
-    /// a time.
+    /// Ends the thread and joins it. The caller holds no GIL: the thread may need it to finish. Does nothing
+    /// on that thread itself, where work of the user's may run.
     void stop() noexcept;
+    /// By the work, under the owner's GIL, which it gives up without taking it again: the thread serves no
+    /// more, the work returns false, and `start` may make another one.
+    void leave() noexcept { running_.store(false, std::memory_order_release); }
     [[nodiscard]] bool running() const noexcept { return running_.load(std::memory_order_acquire); }
+    /// Whether it is inside its work. Under the owner's GIL: if not, it holds up nobody who waits for its
+    /// end.
+    [[nodiscard]] bool working() const noexcept { return working_.load(std::memory_order_acquire); }
     /// After fork, in the child: the thread does not exist there.
     void forget() noexcept;
 
   private:
     static void* body(void* self);
     void serve();
+    void join() noexcept;
 
     static constexpr std::uint32_t idle = 0;
     static constexpr std::uint32_t pending = 1;
     futex::word signal_{idle};
     futex::word stopping_{0};
     std::atomic<bool> running_{false};
+    std::atomic<bool> working_{false};
+    std::mutex ending_;    ///< guards the joining: two at once must not join twice
+    bool to_join_ = false; ///< a thread was made and not joined
     work_fn work_ = nullptr;
     void* context_ = nullptr;
     pthread_t thread_{};

@@ -1,4 +1,5 @@
-/// The inbox of one window: a lock-free list of releases that only the owner drains (design section 6).
+/// An inbox: a lock-free list that only its owner drains (design section 6). One per window, for releases of
+/// slots, and one per interpreter, for errands.
 ///
 /// Posting: any thread, no GIL, no allocation, never blocks. Draining: one thread at a time, under the
 /// owner's GIL. One drain does not prove the inbox empty: a poster may have claimed its release and not
@@ -41,6 +42,9 @@ class inbox {
         const inbox_node* head = head_.load(std::memory_order_relaxed);
         return head == nullptr || head == &closed_;
     }
+
+    /// Whether posts are refused: for good, until an owner moves in.
+    [[nodiscard]] bool closed() const noexcept { return head_.load(std::memory_order_acquire) == &closed_; }
 
     /// How many wait: a gauge, any thread.
     [[nodiscard]] std::size_t depth() const noexcept { return count_.load(std::memory_order_relaxed); }

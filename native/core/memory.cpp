@@ -157,6 +157,21 @@ void memory_system::release(void* address) noexcept {
     keep_within_budget(w);
 }
 
+slot* memory_system::containing(const void* address) const noexcept {
+    if (!arena_.contains(address)) {
+        return nullptr;
+    }
+    // A block begins at a multiple of its size, so the head of an address is one of a few units.
+    const std::size_t unit = arena_.offset_of(address) >> unit_shift;
+    for (unsigned order = 0; order <= top_order_; ++order) {
+        slot& head = table_[unit & ~((std::size_t{1} << order) - 1)];
+        if (head.state.load(std::memory_order_relaxed) == slot::use::live) {
+            return head.order >= order ? &head : nullptr;
+        }
+    }
+    return nullptr;
+}
+
 const std::byte* memory_system::payload(const slot& s) const noexcept {
     return arena_.master_at(offset_of(s) + page_size);
 }

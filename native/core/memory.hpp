@@ -72,6 +72,24 @@ class memory_system {
                    ? &s
                    : nullptr;
     }
+    /// The slot of the block that `address`, in some window, lies in, if something lives there; null for all
+    /// other addresses. The caller knows that the block is not freed meanwhile.
+    [[nodiscard]] slot* containing(const void* address) const noexcept;
+    /// Where the byte at `address`, which lies in some window, is seen by whoever holds a share of its slot,
+    /// also once the window's owner is gone.
+    [[nodiscard]] std::byte* lasting(const void* address, bool read_only) const noexcept {
+        const std::size_t offset = arena_.offset_of(address);
+        return read_only ? arena_.read_only_at(offset) : arena_.master_at(offset);
+    }
+    /// One address for each byte, through whichever mapping `address` sees it.
+    [[nodiscard]] const void* canonical(const void* address) const noexcept {
+        if (arena_.contains(address)) {
+            return arena_.master_at(arena_.offset_of(address));
+        }
+        const std::uintptr_t past = reinterpret_cast<std::uintptr_t>(address) -
+                                    reinterpret_cast<std::uintptr_t>(arena_.read_only_at(0));
+        return past < arena_.capacity() ? arena_.master_at(past) : address;
+    }
     [[nodiscard]] std::size_t index_of(const slot& s) const noexcept {
         return static_cast<std::size_t>(&s - table_);
     }

@@ -1,6 +1,7 @@
 #include "core/registry.hpp"
 
 #include "core/conduit.hpp"
+#include "core/view.hpp"
 
 #include <algorithm>
 #include <array>
@@ -28,12 +29,19 @@ helper& helper_of(const window& w) noexcept {
     return helpers()[w.index];
 }
 
+helper& helper_of(interpreter& of) noexcept {
+    return of.owns_view() ? helper_of(*of.view) : of.service;
+}
+
 void registry::prepare_for_fork() {
     pthread_atfork([] { interpreters().lock_.lock(); }, [] { interpreters().lock_.unlock(); },
                    [] {
                        // Only the forking thread exists in the child.
                        for (helper& each : helpers()) {
                            each.forget();
+                       }
+                       for (const interpreter_ref& each : interpreters().records_) {
+                           each->service.forget();
                        }
                        interpreters().lock_.unlock();
                    });
@@ -127,6 +135,8 @@ void registry::gone(const interpreter_ref& record) {
         count_.fetch_sub(1, std::memory_order_acq_rel);
         epoch_.fetch_add(1, std::memory_order_acq_rel);
     }
+    end_errands(*record);
+    received_view::drop_all(*record);
     // Main's window stays while main lives, whichever interpreters under its GIL come and go.
     if (last_of_view) {
         memory().owner_gone(*record->view);

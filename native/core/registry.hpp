@@ -5,6 +5,7 @@
 /// cpython layer gives them.
 #pragma once
 
+#include "core/errand.hpp"
 #include "core/gate.hpp"
 #include "core/helper.hpp"
 #include "core/memory.hpp"
@@ -19,6 +20,8 @@
 #include <vector>
 
 namespace isthmus::core {
+
+class received_view;
 
 /// One interpreter. Members without a note are constant after `attach`.
 struct interpreter {
@@ -49,7 +52,16 @@ struct interpreter {
     std::atomic<unsigned long> runner{0};  ///< CPython's id of the thread of the current run
     std::atomic<bool> exited{false};       ///< its exit handler has run
     std::atomic<bool> ended_here{false};   ///< one closer wins
+    inbox errands;                         ///< any thread posts, its helper runs them
+    helper service;                        ///< its helper, unless a window of its own brings one
+    std::atomic<std::uint32_t> loans{0};   ///< buffers its exporters have lent and will get back
+    std::atomic<void*> helping{nullptr};   ///< its helper's thread state, while that is inside
+    std::atomic<bool> resting{false};      ///< alone: its helper ends once nothing is lent
+    std::atomic<bool> left_orphans{false}; ///< some of them it never will
+    received_view* received = nullptr;     ///< views that live in it, any order; under its GIL
 
+    /// Whether its window is nobody else's; main's counts as main's.
+    [[nodiscard]] bool owns_view() const noexcept { return view != nullptr && (own_gil || is_main); }
     [[nodiscard]] bool open() const noexcept { return now.load(std::memory_order_acquire) == phase::open; }
 };
 
@@ -94,5 +106,8 @@ class registry {
 
 /// The helper of a window. Static storage: a poster may come late.
 [[nodiscard]] helper& helper_of(const window& w) noexcept;
+/// The helper that runs the errands of an interpreter: its window's, or one of its own if it has none or
+/// shares main's.
+[[nodiscard]] helper& helper_of(interpreter& of) noexcept;
 
 } // namespace isthmus::core

@@ -25,6 +25,9 @@ enum class counter : std::uint8_t {
     bytes_touched,
     bytes_purged,
     helper_entries,
+    views_made,
+    views_ended,
+    views_orphaned,
     count_
 };
 

@@ -4,10 +4,10 @@
 #include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 
+#include "core/errand.hpp"
 #include "core/stats.hpp"
 
 #include <cstdio>
-#include <mutex>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -16,25 +16,11 @@ namespace {
 
 constexpr core::futex::nanoseconds patience = 5'000'000'000; // for runs that must stop when the process exits
 
-/// Helpers start under their owner's GIL and are stopped by whoever closes it; two stops at once must not
-/// join twice.
-std::mutex& helper_lock() noexcept {
-    static std::mutex lock;
-    return lock;
-}
-
 /// Precondition: attached. Gives the GIL up while it waits.
-void stop_helper(const core::window& view) {
+void stop_helper(core::interpreter& of) {
     Py_BEGIN_ALLOW_THREADS;
-    {
-        const std::lock_guard guard(helper_lock());
-        core::helper_of(view).stop();
-    }
+    core::helper_of(of).stop();
     Py_END_ALLOW_THREADS;
-}
-
-bool owns_view(const core::interpreter& record) noexcept {
-    return record.view != nullptr && (record.own_gil || record.is_main);
 }
 
 /// Nobody but the interpreter's own threads is inside afterwards, and nobody gets in any more. Attached to
@@ -44,9 +30,7 @@ void keep_everybody_out(core::interpreter& record) {
     Py_BEGIN_ALLOW_THREADS;
     record.entry.wait_until_empty();
     Py_END_ALLOW_THREADS;
-    if (owns_view(record)) {
-        stop_helper(*record.view);
-    }
+    stop_helper(record);
 }
 
 struct interruption {
@@ -113,6 +97,14 @@ bool stop_running(const core::interpreter_ref& record) {
     _exit(1);
 }
 
+/// The interpreter is about to end and its helper is stopped: what was posted to it is run, what comes later
+/// is settled by who posts it. In the interpreter, under its GIL.
+void last_errands(core::interpreter& here) {
+    drain(here);
+    core::run_errands(here);
+    core::end_errands(here);
+}
+
 void main_exits(core::interpreter& main) {
     for (const core::interpreter_ref& record : core::interpreters().all()) {
         if (record->is_main || !record->created_here) {
@@ -132,9 +124,38 @@ void main_exits(core::interpreter& main) {
             leave_without_finalising(*record);
         }
     }
-    drain(main);
-    keep_everybody_out(main);
-    drain(main);
+    // Those that somebody else made end later, when no helper can take a GIL any more.
+    for (const core::interpreter_ref& record : core::interpreters().all()) {
+        keep_everybody_out(*record);
+    }
+    last_errands(main);
+}
+
+bool nothing_is_lent(const core::interpreter& here) noexcept {
+    return here.loans.load() == 0 && here.errands.empty();
+}
+
+/// Alone again: nobody else posts any more, and a process with extra threads gets a warning from os.fork. A
+/// helper that has, or may get, code of the user's to run is not waited for, since the caller may hold locks
+/// of the user's: it ends by itself.
+void rest_helper(core::interpreter& here) {
+    drain(here);
+    here.resting.store(true);
+    core::helper& helper = core::helper_of(here);
+    if (nothing_is_lent(here) && !helper.working()) {
+        stop_helper(here);
+    } else {
+        helper.notify();
+    }
+}
+
+/// For the helper of `here`, under its GIL: whether its time has come.
+bool may_rest(const core::interpreter& here) noexcept {
+    return here.resting.load() && nothing_is_lent(here) && core::interpreters().count() == 1;
+}
+
+bool serve(void* record) {
+    return enter_and_drain(*static_cast<core::interpreter*>(record));
 }
 
 core::interpreter_ref record_in(PyObject* capsule) {
@@ -156,7 +177,7 @@ PyObject* on_exit(PyObject* self, PyObject*) {
             record->side->begin_close();
             drain(*record);
             keep_everybody_out(*record);
-            drain(*record);
+            last_errands(*record);
             drop_anchor(*record);
         }
         Py_RETURN_NONE;
@@ -179,16 +200,14 @@ void register_exit(const core::interpreter_ref& record) {
 }
 
 void settle_gone(const core::interpreter_ref& record) {
-    if (owns_view(*record)) {
-        stop_helper(*record->view);
+    stop_helper(*record);
+    if (record->owns_view()) {
         forget_copies(*record->view);
     }
     core::interpreters().gone(record);
     core::interpreter* const here = current_interpreter();
-    if (core::interpreters().count() == 1 && here != nullptr && here->view != nullptr) {
-        // Alone again: nobody posts any more, and a process with extra threads gets a warning from os.fork.
-        drain(*here);
-        stop_helper(*here->view);
+    if (core::interpreters().count() == 1 && here != nullptr) {
+        rest_helper(*here);
     }
 }
 
@@ -196,20 +215,29 @@ bool enter_and_drain(core::interpreter& record) {
     if (!record.entry.enter()) {
         return false;
     }
-    if (record.view == nullptr || record.view->box.empty()) {
+    const bool slots_wait = record.view != nullptr && !record.view->box.empty();
+    if (!slots_wait && record.errands.empty() && !may_rest(record)) {
         record.entry.leave();
         return true;
     }
+    bool rests = false;
     PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
     if (thread != nullptr) {
+        record.helping.store(thread);
         PyEval_AcquireThread(thread);
         core::statistics::add(core::counter::helper_entries);
         drain(record);
+        core::run_errands(record);
         PyThreadState_Clear(thread);
+        rests = may_rest(record);
+        if (rests) {
+            core::helper_of(record).leave();
+        }
+        record.helping.store(nullptr);
         PyThreadState_DeleteCurrent();
     }
     record.entry.leave();
-    return true;
+    return !rests;
 }
 
 void start_helper(core::interpreter& here) noexcept {
@@ -219,8 +247,14 @@ void start_helper(core::interpreter& here) noexcept {
     }
     core::interpreter* const served = core::interpreters().server_of(*here.view);
     if (served != nullptr) {
-        helper.start([](void* record) { return enter_and_drain(*static_cast<core::interpreter*>(record)); },
-                     served);
+        helper.start(serve, served);
+    }
+}
+
+void start_errands(core::interpreter& here) noexcept {
+    core::helper& helper = core::helper_of(here);
+    if (!here.entry.is_shut() && helper.start(serve, &here) && !here.errands.empty()) {
+        helper.notify();
     }
 }
 
@@ -250,6 +284,7 @@ close_result close_interpreter(const core::interpreter_ref& record) {
     {
         entered inside(*record);
         drain(*record);
+        core::run_errands(*record);
         PyErr_Clear();
         drop_anchor(*record); // here and not in the exit handler alone: user code can take that away
         inside.end_interpreter();

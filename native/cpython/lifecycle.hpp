@@ -2,7 +2,8 @@
 /// else ended it.
 ///
 /// The order at a close (hazards H6, H7, H8): refuse new runs, shut the gate, wake the interpreter's own
-/// waits, wait (no GIL held) until nobody is inside, stop its helper, enter it one last time, drain, end it;
+/// waits, wait (no GIL held) until nobody is inside, stop its helper, enter it one last time, drain, run the
+/// errands that wait, end it;
 /// once its state no longer exists, settle its memory. Keepers of what is still shared stay in place: user
 /// code runs until the very end, and invariant 2 holds for it.
 #pragma once
@@ -33,6 +34,10 @@ void warn_if_copying();
 /// Starts the helper of `here` if it has none and another interpreter is there to need it. Cheap. Under its
 /// GIL.
 void start_helper(core::interpreter& here) noexcept;
+
+/// Starts the helper that runs the errands of `here`, needed from its first loan on even if no other
+/// interpreter is there: a message that holds one may be dropped without the GIL. Under its GIL.
+void start_errands(core::interpreter& here) noexcept;
 
 /// Lets go of the thread state that attaching left there (compat::idle_wants_anchor). Idempotent. In
 /// `record`'s interpreter, under its GIL, once no other thread can enter: CPython ends it only with one

@@ -36,7 +36,8 @@ bool owned_here(const core::interpreter& here, const core::slot& s) noexcept {
 
 /// One more share of a slot that `from` owns. `original`: the object that lies in it.
 core::share share_owned(core::slot& s, PyObject* original, compat::form f) {
-    if (s.shares() == 0) {
+    // A pin is a share too, but has no keeper and needs no record.
+    if (s.shares() == 0 || (s.word.load(std::memory_order_relaxed) & core::protocol::keeper) == 0) {
         compat::describe_object(original, f, s.record);
     }
     statistics::add(counter::shares_taken);
@@ -194,6 +195,22 @@ ref receive(core::interpreter& to, core::share held) {
     return ref::steal(twin);
 }
 
+core::share pin(core::interpreter& from, const void* address) noexcept {
+    core::slot* const s = memory().containing(address);
+    if (s == nullptr || from.view == nullptr || memory().space().window_of(address) != from.view->index ||
+        !(owned_here(from, *s) || s->has_twin(from.view->index))) {
+        return {};
+    }
+    core::add_share(*s);
+    return core::share(s);
+}
+
+void unpin(core::interpreter& here, core::share held) {
+    if (held && owned_here(here, *held.get())) {
+        end_share_here(*held.release());
+    }
+}
+
 void forbid_twins() noexcept {
     forbidden.store(true);
 }
@@ -201,6 +218,9 @@ void forbid_twins() noexcept {
 void drain(core::interpreter& here) noexcept {
     if (here.view != nullptr && !here.view->box.empty()) {
         memory().drain(*here.view, drop_keeper);
+    }
+    if (!here.errands.empty()) [[unlikely]] {
+        start_errands(here); // it may be missing: after a fork, or where no thread could be made
     }
 }
 

@@ -24,6 +24,12 @@ namespace isthmus::py {
 /// python_error (MemoryError).
 [[nodiscard]] ref receive(core::interpreter& to, core::share held);
 
+/// The claim of a loan on the slot in which `address` lies, and hence on the memory there; null if it lies in
+/// no slot that `from` owns or has a twin in. Not a keeper: the exporter of the loan holds its object itself.
+[[nodiscard]] core::share pin(core::interpreter& from, const void* address) noexcept;
+/// Ends a pin, in `here` under its GIL, at once if `here` owns the slot: before its exporter may free it.
+void unpin(core::interpreter& here, core::share held);
+
 /// The slot in which `o` lies, if it is an exact `bytes` or `str` at its object base, or a copy of it does;
 /// else null.
 [[nodiscard]] core::slot* slot_of(core::interpreter& here, PyObject* o) noexcept;
@@ -33,8 +39,8 @@ namespace isthmus::py {
 /// From now on everything is copied, in all interpreters: a self-test failed.
 void forbid_twins() noexcept;
 
-/// Runs what others posted to this interpreter's inbox. Under its GIL; no user code runs: `bytes` and `str`
-/// die silently. Cheap when there is nothing.
+/// Runs the releases of slots that others posted to this interpreter. Under its GIL; no user code runs:
+/// `bytes` and `str` die silently. Errands are left to the helper. Cheap when there is nothing.
 void drain(core::interpreter& here) noexcept;
 /// The owner table entries of a window whose interpreter is gone: forgotten, not touched.
 void forget_copies(const core::window& view) noexcept;

@@ -34,7 +34,7 @@ enum class tag : std::uint8_t {
     text,    ///< form (1 byte), characters, data
     twin,    ///< next share
     tuple,   ///< count, then that many values
-    handle,  ///< next attachment
+    handle,  ///< next attachment: a handle or a view
     pickle,  ///< count of persistent values, count of buffers, the pickle as a value, the persistent values,
              ///< then each buffer: 1 byte read-only flag and a value of type bytes
 };

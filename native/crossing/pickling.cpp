@@ -1,6 +1,7 @@
 #include "crossing/pickling.hpp"
 
 #include "crossing/handles.hpp"
+#include "crossing/views.hpp"
 #include "crossing/writer.hpp"
 
 #include "cpython/compat.hpp"
@@ -24,7 +25,7 @@ bool crosses_out_of_band(PyObject* o) {
     if (f != py::compat::form::none) {
         return py::compat::block_size_of(o, f) >= py::twin_threshold();
     }
-    return handles().pack(o) != nullptr;
+    return crosses_as_view(o) || handles().pack(o) != nullptr;
 }
 
 /// `persistent_id` of the pickler: called for every object. `self` is the list that collects what stays out

@@ -8,10 +8,10 @@
 
 namespace isthmus::crossing {
 
-/// Writes `o` into `into` as one pickle. Exact `bytes` and `str` at or above the threshold, channel ends and
-/// interpreters inside it are not pickled but written as values (so a list of large `bytes` is a list of
-/// twins), and so are out-of-band buffers. Throws python_error: NotShareableError with path and type if the
-/// object can't be pickled, else what pickling raised.
+/// Writes `o` into `into` as one pickle. Exact `bytes` and `str` at or above the threshold, channel ends,
+/// interpreters and what crosses as a view are not pickled but written as values (so a list of large `bytes`
+/// is a list of twins), and so are out-of-band buffers. Throws python_error: NotShareableError with path and
+/// type if the object can't be pickled, else what pickling raised.
 void write_pickle(core::interpreter& from, PyObject* o, core::parcel& into);
 
 /// The object of a pickle with its persistent values and buffers (lists, in order of first use).

@@ -1,6 +1,7 @@
 #include "crossing/writer.hpp"
 
 #include "crossing/handles.hpp"
+#include "crossing/views.hpp"
 
 #include "cpython/compat.hpp"
 #include "cpython/twin.hpp"
@@ -32,7 +33,7 @@ bool writer::write(PyObject* o) {
     if (PyTuple_CheckExact(o)) {
         return write_tuple(o);
     }
-    return write_payload(o) || write_handle(o);
+    return write_payload(o) || write_view(o) || write_handle(o);
 }
 
 void writer::write_integer(PyObject* o) {
@@ -98,9 +99,21 @@ bool writer::write_handle(PyObject* o) {
     if (travelling == nullptr) {
         return false;
     }
+    write_attachment(std::move(travelling));
+    return true;
+}
+
+bool writer::write_view(PyObject* o) {
+    if (!crosses_as_view(o)) {
+        return false;
+    }
+    write_attachment(pack_view(from_, o));
+    return true;
+}
+
+void writer::write_attachment(std::unique_ptr<core::attachment> travelling) {
     put(tag::handle);
     into_.attachments.push_back(std::move(travelling));
-    return true;
 }
 
 } // namespace isthmus::crossing

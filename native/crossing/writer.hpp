@@ -36,6 +36,8 @@ class writer {
     bool write_payload(PyObject* o);
     bool write_tuple(PyObject* o);
     bool write_handle(PyObject* o);
+    bool write_view(PyObject* o);
+    void write_attachment(std::unique_ptr<core::attachment> travelling);
 
     core::interpreter& from_;
     core::parcel& into_;

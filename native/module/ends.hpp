@@ -13,6 +13,9 @@ void add_end_types(PyObject* module);
 /// A new end object in the current interpreter. Throws python_error, std::bad_alloc.
 [[nodiscard]] py::ref make_end(state& s, core::end which, std::shared_ptr<core::channel> channel);
 
+/// Sends `m` through `send_end` and waits as `send` does. Throws python_error if it was not sent.
+void send_message(PyObject* send_end, core::message m, core::futex::deadline until);
+
 /// The travelling form of an end, or null if `o` is none.
 [[nodiscard]] std::unique_ptr<core::attachment> pack_end(state& s, PyObject* o);
 /// Null if `travelling` is no end of a channel.

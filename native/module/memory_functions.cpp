@@ -3,6 +3,7 @@
 #include "module/interpreters.hpp"
 
 #include "crossing/crossing.hpp"
+#include "crossing/views.hpp"
 
 #include "cpython/bytesio_guard.hpp"
 #include "cpython/hook.hpp"
@@ -49,6 +50,9 @@ ref copy_of(PyObject* o, form f) {
 }
 
 const char* crossing_name(PyObject* o, const core::slot* s) {
+    if (crossing::crosses_as_view(o)) {
+        return "view";
+    }
     if (s == nullptr) {
         return py::compat::form_of(o) != form::none ? "copy" : "value or pickle";
     }
@@ -58,11 +62,10 @@ const char* crossing_name(PyObject* o, const core::slot* s) {
 ref inbox_depths() {
     ref depths = require(PyDict_New());
     for (const core::interpreter_ref& record : core::interpreters().all()) {
-        if (record->view != nullptr) {
-            const ref number = require(PyLong_FromLongLong(record->number));
-            const ref depth = require(PyLong_FromSize_t(record->view->box.depth()));
-            require(PyDict_SetItem(depths.get(), number.get(), depth.get()));
-        }
+        const std::size_t slots = record->view != nullptr ? record->view->box.depth() : 0;
+        const ref number = require(PyLong_FromLongLong(record->number));
+        const ref depth = require(PyLong_FromSize_t(slots + record->errands.depth()));
+        require(PyDict_SetItem(depths.get(), number.get(), depth.get()));
     }
     return depths;
 }
@@ -99,7 +102,12 @@ PyObject* share(PyObject* module, PyObject* o) {
 PyObject* owner(PyObject* module, PyObject* o) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         state& s = state_of(module);
-        const core::interpreter_ref found = owner_of(*s.here, o);
+        core::interpreter_ref found = crossing::owner_of_view(o);
+        if (found == nullptr) {
+            found = owner_of(*s.here, o);
+        } else if (found->now.load() == core::interpreter::phase::gone) {
+            found = nullptr;
+        }
         return found != nullptr ? make_interpreter(s, found->number).release() : Py_NewRef(Py_None);
     });
 }
@@ -116,7 +124,9 @@ PyObject* describe(PyObject* module, PyObject* o) {
                 ? Py_NewRef(Py_None)
                 : Py_BuildValue("(nI)", core::memory().index_of(*found), found->generation.load()));
         set_count(result.get(), "shares", found == nullptr ? 0 : found->shares());
-        set_count(result.get(), "bytes", found == nullptr ? 0 : found->bytes.load());
+        const auto shown = PyMemoryView_Check(o) ? PyMemoryView_GET_BUFFER(o)->len : 0;
+        set_count(result.get(), "bytes",
+                  found == nullptr ? static_cast<std::uint64_t>(shown) : found->bytes.load());
         return Py_NewRef(result.get());
     });
 }
@@ -128,7 +138,9 @@ PyObject* same_memory(PyObject* module, PyObject* const* args, Py_ssize_t count)
         }
         const state& s = state_of(module);
         const core::slot* const first = py::slot_of(*s.here, args[0]);
-        const bool same = args[0] == args[1] || (first != nullptr && first == py::slot_of(*s.here, args[1]));
+        const bool same = args[0] == args[1] ||
+                          (first != nullptr && first == py::slot_of(*s.here, args[1])) ||
+                          crossing::same_buffer(args[0], args[1]);
         return PyBool_FromLong(same ? 1 : 0);
     });
 }
@@ -153,6 +165,9 @@ PyObject* stats(PyObject* module, PyObject*) {
         set_count(d, "shares_outstanding", statistics::gauge(counter::shares_taken, counter::shares_dropped));
         set_count(d, "slots_live", statistics::gauge(counter::slots_made, counter::slots_freed));
         set_count(d, "bytes_resident", statistics::gauge(counter::bytes_touched, counter::bytes_purged));
+        set_count(d, "views_live", statistics::gauge(counter::views_made, counter::views_ended));
+        set_count(d, "views_made", statistics::read(counter::views_made));
+        set_count(d, "views_orphaned", statistics::read(counter::views_orphaned));
         set_count(d, "releases_posted", statistics::read(counter::releases_posted));
         set_count(d, "releases_run", statistics::read(counter::releases_run));
         set(d, "inbox_depths", inbox_depths().release());

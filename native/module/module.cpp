@@ -8,6 +8,7 @@
 #include "module/methods.hpp"
 #include "module/queues.hpp"
 #include "module/select.hpp"
+#include "module/views.hpp"
 
 #include "crossing/handles.hpp"
 
@@ -52,6 +53,9 @@ ref unpack_handle(core::attachment& travelling) {
     if (!made) {
         made = unpack_queue(s, travelling);
     }
+    if (!made) {
+        made = unpack_view(s, travelling);
+    }
     return made ? std::move(made) : unpack_interpreter(s, travelling);
 }
 
@@ -70,6 +74,7 @@ int exec_module(PyObject* module) {
         add_interpreter_type(module);
         add_end_types(module);
         add_queue_type(module);
+        add_view_type(module);
         require(PyModule_AddStringConstant(module, "__version__", ISTHMUS_VERSION));
         return 0;
     });
@@ -82,6 +87,7 @@ int traverse(PyObject* module, visitproc visit, void* arg) {
     Py_VISIT(s.send_type);
     Py_VISIT(s.channel_statistics_type);
     Py_VISIT(s.queue_type);
+    Py_VISIT(s.view_type);
     Py_VISIT(s.interpreters_by_number);
     return 0;
 }
@@ -97,6 +103,7 @@ int clear(PyObject* module) {
     Py_CLEAR(s.send_type);
     Py_CLEAR(s.channel_statistics_type);
     Py_CLEAR(s.queue_type);
+    Py_CLEAR(s.view_type);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "module/end_object.hpp"
 #include "module/ends.hpp"
 #include "module/methods.hpp"
+#include "module/views.hpp"
 
 #include "crossing/crossing.hpp"
 
@@ -160,6 +161,10 @@ PyObject* send_send_many(PyObject* o, PyObject* const* args, Py_ssize_t count, P
 
 } // namespace
 
+void send_message(PyObject* send_end, message m, core::futex::deadline until) {
+    deliver(end_of(send_end), m, until);
+}
+
 PyMethodDef send_methods[] = {
     {"send", method(send_send), METH_FASTCALL | METH_KEYWORDS,
      "send($self, obj, timeout=None)\n--\n\n"
@@ -171,6 +176,7 @@ PyMethodDef send_methods[] = {
     {"send_nowait", send_send_nowait, METH_O,
      "send_nowait($self, obj, /)\n--\n\nSend `obj` if that needs no waiting; return whether it was sent. "
      "Otherwise as send()."},
+    {"send_buffer", method(send_buffer), METH_FASTCALL | METH_KEYWORDS, send_buffer_doc},
     {"send_many", method(send_send_many), METH_FASTCALL | METH_KEYWORDS,
      "send_many($self, iterable, timeout=None)\n--\n\n"
      "Send each object of an iterable, in order, as send() would, within `timeout` seconds for all; return "

@@ -14,6 +14,7 @@ struct state {
     PyTypeObject* send_type = nullptr;
     PyTypeObject* channel_statistics_type = nullptr;
     PyTypeObject* queue_type = nullptr;
+    PyTypeObject* view_type = nullptr; ///< isthmus.View
     PyObject* interpreter_error = nullptr;
     PyObject* not_found_error = nullptr;
     PyObject* not_shareable_error = nullptr;

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Buffer, Callable, Iterable, Iterator, Mapping
 from threading import Thread
 from types import CodeType, TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypedDict, final
@@ -8,7 +8,7 @@ from isthmus._queues import UnboundItem
 __version__: str
 
 class _Description(TypedDict):
-    kind: Literal["original", "twin", "copy", "value or pickle"]
+    kind: Literal["original", "twin", "copy", "view", "value or pickle"]
     owner: Interpreter | None
     slot: tuple[int, int] | None
     shares: int
@@ -81,6 +81,7 @@ class RecvChannel(_End):
 class SendChannel(_End):
     def send(self, obj: Any, timeout: float | None = None) -> None: ...
     def send_nowait(self, obj: Any, /) -> bool: ...
+    def send_buffer(self, obj: Buffer, timeout: float | None = None) -> None: ...
     def send_many(self, iterable: Iterable[Any], timeout: float | None = None) -> int: ...
 
 @final

@@ -19,8 +19,10 @@ class Statistics:
     all (an object from before `enable()`, a fallback, a writable buffer of a pickle). `fallback_copies`:
     counter, how often a limit or a failed self-test was the reason. `twins_live`, `shares_outstanding`,
     `slots_live`: gauges. `bytes_resident`: gauge, bytes of shared memory that may have pages, idle ones
-    within the budget included. `releases_posted`, `releases_run`: counters that balance when nothing is under
-    way. `inbox_depths`: waiting releases by interpreter id.
+    within the budget included. `views_live`: gauge, buffers lent to other interpreters and not given back;
+    `views_made`: counter. `views_orphaned`: counter, those whose owner closed first: their memory stays,
+    their exporters are never released. `releases_posted`, `releases_run`: counters that balance when nothing
+    is under way. `inbox_depths`: waiting releases by interpreter id.
     """
 
     payload_bytes_copied: int
@@ -30,6 +32,9 @@ class Statistics:
     shares_outstanding: int
     slots_live: int
     bytes_resident: int
+    views_live: int
+    views_made: int
+    views_orphaned: int
     releases_posted: int
     releases_run: int
     inbox_depths: Mapping[int, int]
@@ -45,6 +50,9 @@ class Statistics:
         "slots_live",
         "twins_live",
         "twins_made",
+        "views_live",
+        "views_made",
+        "views_orphaned",
     )
 
     def __init__(self, **facts: Any) -> None:

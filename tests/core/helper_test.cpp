@@ -124,6 +124,30 @@ TEST(helper, work_that_may_not_enter_ends_it) {
     EXPECT_EQ(work.runs.load(), 1);
 }
 
+TEST(helper, work_that_leaves_makes_room_for_another_thread) {
+    struct state {
+        helper service;
+        std::atomic<int> runs{0};
+    } s;
+    const auto run_once = [](void* self) {
+        auto& mine = *static_cast<state*>(self);
+        EXPECT_TRUE(mine.service.working());
+        mine.service.leave();
+        mine.runs.fetch_add(1);
+        mine.runs.notify_all();
+        return false;
+    };
+    for (int n = 0; n < 20; ++n) {
+        ASSERT_TRUE(s.service.start(run_once, &s));
+        s.service.notify();
+        s.runs.wait(n);
+        EXPECT_FALSE(s.service.running());
+    }
+    s.service.stop();
+    EXPECT_EQ(s.runs.load(), 20);
+    EXPECT_FALSE(s.service.working());
+}
+
 TEST(helper, leaves_signals_to_the_program) {
     struct mask {
         std::atomic<bool> seen{false};

@@ -32,6 +32,7 @@ def gauges() -> dict[str, object]:
         "twins_live": taken.twins_live,
         "shares_outstanding": taken.shares_outstanding,
         "slots_live": taken.slots_live,
+        "views_live": taken.views_live,
         "guarded_bytesio": _isthmus.doctor_facts()["guarded_bytesio"],
         "interpreters": sorted(each.id for each in isthmus.list_all()),
     }
@@ -119,6 +120,15 @@ def new_interp() -> Iterator[Callable[..., isthmus.Interpreter]]:
 @pytest.fixture
 def interp(new_interp: Callable[..., isthmus.Interpreter]) -> isthmus.Interpreter:
     return new_interp()
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[isthmus.RecvChannel, isthmus.SendChannel]]:
+    """An unbounded channel."""
+    pair = isthmus.create_channel(None)
+    yield pair
+    for end in pair:
+        end.close()
 
 
 class Running:
