@@ -10,6 +10,7 @@ import faulthandler
 import gc
 import importlib
 import json
+import os
 import re
 import sys
 import threading
