@@ -15,7 +15,7 @@ def interpreters() -> None:
     assert_type(interp.name, str | None)
     assert_type(interp.whence, str)
     assert_type(interp.call(len, b""), int)
-    assert_type(interp.call(lambda: (1,)), tuple[int])
+    assert_type(interp.call(divmod, 7, 2), tuple[int, int])
     assert_type(interp.call_in_thread(print, 1), Thread)
     assert_type(interp.run_in_thread("pass", x=1), Thread)
     assert_type(isthmus.list_all(), list[isthmus.Interpreter])
