@@ -10,8 +10,10 @@ import faulthandler
 import gc
 import importlib
 import json
+import os
 import re
 import sys
+import threading
 import unittest
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,9 @@ def main() -> None:
     report, names = Path(sys.argv[2]), sys.argv[3:]
     suite = unittest.defaultTestLoader.loadTestsFromNames([f"{PACKAGE}.{name}" for name in names])
     suite.run(Report(report))
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)  # a failed test may have left a thread waiting
+    if threading.active_count() > 1:
+        os._exit(0)  # a thread that a failed test left waiting must not keep the process
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
 
 
 if __name__ == "__main__":
