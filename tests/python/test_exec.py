@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,8 +11,6 @@ import isthmus
 from conftest import LARGE, PATIENCE
 
 Create = Callable[..., isthmus.Interpreter]
-
-LOCK = threading.Lock()  # can't be sent
 
 
 # ---- exec

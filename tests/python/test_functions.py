@@ -60,7 +60,6 @@ def local(source: str, name: str, **around: Any) -> Any:
     return namespace[name]
 
 
-
 def test_code_runs_with_the_globals_of_main(call: Callable[..., Any], interp: isthmus.Interpreter) -> None:
     interp.run("mine = 5")
     assert call(lambda: (__name__, mine)) == ("__main__", 5)  # type: ignore[name-defined]  # noqa: F821
