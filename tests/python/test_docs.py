@@ -135,7 +135,8 @@ def test_example_runs(example: Example) -> None:
     if example.in_order:
         assert printed == example.output
     else:
-        assert sorted(printed.splitlines()) == sorted(example.output.splitlines())
+        # Two interpreters that print at the same time may write into each other's lines.
+        assert sorted(printed) == sorted(example.output)
 
 
 def test_an_example_that_fails_would_be_noticed() -> None:
