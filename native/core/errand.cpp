@@ -41,7 +41,6 @@ void end_errands(interpreter& of) noexcept {
     // Nothing runs from here on, so nothing lowers the number.
     const std::uint32_t orphans = of.loans.exchange(0, std::memory_order_acq_rel);
     if (orphans != 0) {
-        of.left_orphans.store(true, std::memory_order_release);
         statistics::add(counter::views_orphaned, orphans);
     }
 }

@@ -21,7 +21,7 @@ directory<queue>& queue::all() noexcept {
     return *only;
 }
 
-std::shared_ptr<queue> queue::create(std::size_t maxsize, unbound fallback) {
+std::shared_ptr<queue> queue::create(std::int64_t maxsize, unbound fallback) {
     const queue_id id = all().next_id();
     std::shared_ptr<queue> made(new queue(id, maxsize, fallback));
     all().enter(id, made);
@@ -181,6 +181,11 @@ bool queue::is_shut_down() noexcept {
 std::size_t queue::size() noexcept {
     const std::lock_guard guard(lock_);
     return items_.size();
+}
+
+bool queue::full() noexcept {
+    const std::lock_guard guard(lock_);
+    return full_under_lock();
 }
 
 std::size_t queue::parked_getters() noexcept {

@@ -23,14 +23,15 @@ using queue_id = std::uint64_t;
 
 class queue final : public conduit {
   public:
-    /// `maxsize` 0: unbounded. `fallback`: what users put with unless they say otherwise.
-    [[nodiscard]] static std::shared_ptr<queue> create(std::size_t maxsize, unbound fallback);
+    /// `maxsize` of 0 or less: unbounded. `fallback`: what users put with unless they say otherwise.
+    [[nodiscard]] static std::shared_ptr<queue> create(std::int64_t maxsize, unbound fallback);
     /// All queues that somebody still refers to.
     [[nodiscard]] static directory<queue>& all() noexcept;
     ~queue() override;
 
     [[nodiscard]] queue_id id() const noexcept { return id_; }
-    [[nodiscard]] std::size_t maxsize() const noexcept { return maxsize_; }
+    /// As it was given.
+    [[nodiscard]] std::int64_t maxsize() const noexcept { return maxsize_; }
     [[nodiscard]] unbound fallback() const noexcept { return fallback_; }
 
     /// Without waiting: ok, would_block, closed (shut down; for recv: and nothing left).
@@ -46,6 +47,7 @@ class queue final : public conduit {
     [[nodiscard]] bool is_shut_down() noexcept;
     /// Messages and markers that lie here.
     [[nodiscard]] std::size_t size() noexcept;
+    [[nodiscard]] bool full() noexcept;
     [[nodiscard]] std::size_t parked_getters() noexcept;
     [[nodiscard]] std::size_t parked_putters() noexcept;
 
@@ -63,12 +65,14 @@ class queue final : public conduit {
         party_id from; ///< 0 once a marker
     };
 
-    queue(queue_id id, std::size_t maxsize, unbound fallback) noexcept
+    queue(queue_id id, std::int64_t maxsize, unbound fallback) noexcept
         : id_(id), maxsize_(maxsize), fallback_(fallback) {}
 
     [[nodiscard]] outcome put_under_lock(party_id by, message& m, wakeup& owed);
     [[nodiscard]] outcome get_under_lock(message& out, wakeup& owed);
-    [[nodiscard]] bool full_under_lock() const noexcept { return maxsize_ != 0 && items_.size() >= maxsize_; }
+    [[nodiscard]] bool full_under_lock() const noexcept {
+        return maxsize_ > 0 && items_.size() >= static_cast<std::uint64_t>(maxsize_);
+    }
     [[nodiscard]] bool hand_over_under_lock(message& m, wakeup& owed) noexcept;
     [[nodiscard]] bool admit_one_under_lock(wakeup& owed) noexcept;
     void end_parked_under_lock(end which) noexcept;
@@ -80,7 +84,7 @@ class queue final : public conduit {
     }
 
     const queue_id id_;
-    const std::size_t maxsize_;
+    const std::int64_t maxsize_;
     const unbound fallback_;
 
     short_lock lock_; ///< guards all below

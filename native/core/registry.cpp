@@ -136,7 +136,7 @@ void registry::gone(const interpreter_ref& record) {
         epoch_.fetch_add(1, std::memory_order_acq_rel);
     }
     end_errands(*record);
-    received_view::drop_all(*record);
+    received_view::settle(*record);
     // Main's window stays while main lives, whichever interpreters under its GIL come and go.
     if (last_of_view) {
         memory().owner_gone(*record->view);

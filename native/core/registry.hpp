@@ -21,6 +21,7 @@
 
 namespace isthmus::core {
 
+class loan;
 class received_view;
 
 /// One interpreter. Members without a note are constant after `attach`.
@@ -57,8 +58,10 @@ struct interpreter {
     std::atomic<std::uint32_t> loans{0};   ///< buffers its exporters have lent and will get back
     std::atomic<void*> helping{nullptr};   ///< its helper's thread state, while that is inside
     std::atomic<bool> resting{false};      ///< alone: its helper ends once nothing is lent
-    std::atomic<bool> left_orphans{false}; ///< some of them it never will
-    received_view* received = nullptr;     ///< views that live in it, any order; under its GIL
+    received_view* received = nullptr; ///< views that live in it, any order; under its GIL, then lent_lock
+    short_lock lent_lock;              ///< a leaf; guards the two below
+    loan* lent = nullptr;              ///< its loans that somebody refers to, orphans included
+    bool settled = false;              ///< it is gone, and what it had received was looked at
 
     /// Whether its window is nobody else's; main's counts as main's.
     [[nodiscard]] bool owns_view() const noexcept { return view != nullptr && (own_gil || is_main); }

@@ -1,6 +1,10 @@
 #include "core/view.hpp"
 
+#include "core/lock.hpp"
 #include "core/stats.hpp"
+
+#include <limits>
+#include <mutex>
 
 namespace isthmus::core {
 
@@ -11,11 +15,11 @@ loan_ref loan_ref::begin(std::unique_ptr<loan> ready) noexcept {
     statistics::add(counter::views_made);
     // The owner's GIL keeps end_errands from coming between.
     if (owner.errands.closed()) {
-        owner.left_orphans.store(true, std::memory_order_release);
         statistics::add(counter::views_orphaned);
     } else {
         owner.loans.fetch_add(1, std::memory_order_relaxed);
     }
+    ready->list();
     return loan_ref(ready.release());
 }
 
@@ -49,15 +53,55 @@ void loan::run() {
         helper_of(*owner_).notify(); // this was what it waited for
     }
     give_back();
-    statistics::add(counter::releases_run);
-    statistics::add(counter::views_ended);
-    delete this;
+    end();
 }
 
 void loan::abandon() noexcept {
+    end();
+}
+
+void loan::list() noexcept {
+    const std::lock_guard guard(owner_->lent_lock);
+    next_ = owner_->lent;
+    if (next_ != nullptr) {
+        next_->previous_ = this;
+    }
+    owner_->lent = this;
+}
+
+void loan::end() noexcept {
+    received_view* unneeded = nullptr;
+    {
+        const std::lock_guard guard(owner_->lent_lock);
+        if (next_ != nullptr) {
+            next_->previous_ = previous_;
+        }
+        (previous_ != nullptr ? previous_->next_ : owner_->lent) = next_;
+        if (owner_->settled) {
+            unneeded = received_view::take_unneeded(*owner_);
+        }
+    }
     statistics::add(counter::releases_run);
     statistics::add(counter::views_ended);
     delete this;
+    received_view::drop(unneeded);
+}
+
+memory_range memory_range::of(const buffer_layout& layout) noexcept {
+    if (layout.indirect) {
+        return {0, std::numeric_limits<std::uintptr_t>::max()};
+    }
+    const auto start = reinterpret_cast<std::uintptr_t>(layout.data);
+    memory_range reached{start, start + static_cast<std::uintptr_t>(layout.item_size)};
+    for (int i = 0; i < layout.dimensions; ++i) {
+        const std::ptrdiff_t items = layout.extents[static_cast<std::size_t>(i)];
+        const std::ptrdiff_t stride = layout.extents[static_cast<std::size_t>(layout.dimensions + i)];
+        if (items == 0) {
+            return {start, start};
+        }
+        (stride < 0 ? reached.low : reached.high) += static_cast<std::uintptr_t>((items - 1) * stride);
+    }
+    return reached;
 }
 
 received_view::received_view(interpreter_ref by, view what)
@@ -69,19 +113,60 @@ received_view::received_view(interpreter_ref by, view what)
 }
 
 received_view::~received_view() {
+    if (!listed_) {
+        return;
+    }
     if (next_ != nullptr) {
         next_->previous_ = previous_;
     }
     (previous_ != nullptr ? previous_->next_ : by_->received) = next_;
 }
 
-void received_view::drop_all(interpreter& gone) noexcept {
-    if (gone.left_orphans.load(std::memory_order_acquire)) {
-        return;
+void received_view::settle(interpreter& gone) noexcept {
+    received_view* unneeded = nullptr;
+    {
+        const std::lock_guard guard(gone.lent_lock);
+        gone.settled = true;
+        unneeded = take_unneeded(gone);
     }
-    while (gone.received != nullptr) {
-        // The object that showed it will never be freed, so it never asks for it either.
-        delete gone.received;
+    drop(unneeded);
+}
+
+/// Under the lock of the interpreter it was received by. A view that came home does not keep itself.
+bool received_view::is_shown_by_orphans() const noexcept {
+    const memory_range mine = memory_range::of(what_.layout);
+    const loan* each = by_->lent;
+    while (each != nullptr && (each == what_.of.get() || !each->shown_.overlaps(mine))) {
+        each = each->next_;
+    }
+    return each != nullptr;
+}
+
+/// Under the lock of `gone`: takes off its list what can be dropped, linked by next_.
+received_view* received_view::take_unneeded(interpreter& gone) noexcept {
+    received_view* taken = nullptr;
+    received_view* kept = nullptr;
+    received_view* next = nullptr;
+    for (received_view* each = gone.received; each != nullptr; each = next) {
+        next = each->next_;
+        each->listed_ = each->is_shown_by_orphans();
+        received_view*& list = each->listed_ ? kept : taken;
+        each->previous_ = nullptr;
+        each->next_ = list;
+        if (list != nullptr) {
+            list->previous_ = each;
+        }
+        list = each;
+    }
+    gone.received = kept;
+    return taken;
+}
+
+/// The objects that showed them will never be freed, so they never ask for them either. Under no lock: a loan
+/// that ends may lead to further interpreters that are gone.
+void received_view::drop(received_view* taken) noexcept {
+    while (taken != nullptr) {
+        delete std::exchange(taken, taken->next_);
     }
 }
 

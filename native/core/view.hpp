@@ -10,14 +10,17 @@
 ///   is an orphan (counted), its exporter is left as it is, and its memory stays.
 /// - Memory of the arena is pinned by a share of its slot, and seen through a master mapping, so it outlives
 ///   the owner's window; all other memory lives because the exporter is never released.
+/// - What an interpreter received ends with it at the latest, except for views whose memory an orphan of its
+///   shows: an exporter it left behind may rest on them. These end with the last such orphan.
 ///
-/// Thread rules: references may be added, moved and dropped on any thread, with or without a GIL; that takes
-/// no lock and allocates nothing.
+/// Thread rules: references may be added, moved and dropped on any thread, with or without a GIL. That
+/// allocates nothing, and posting takes no lock; where nothing can be posted, a leaf is taken.
 #pragma once
 
 #include "core/errand.hpp"
 #include "core/registry.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -33,11 +36,22 @@ struct buffer_layout {
     std::byte* data = nullptr;
     std::ptrdiff_t length = 0; ///< in bytes, of all items
     std::ptrdiff_t item_size = 1;
-    int dimensions = 1;
+    int dimensions = 0;
     bool read_only = true;
     bool indirect = false;               ///< there are suboffsets
     std::vector<std::ptrdiff_t> extents; ///< shape, strides, and suboffsets if indirect: `dimensions` each
     std::string format;
+};
+
+/// From the first to past the last byte that a layout reaches.
+struct memory_range {
+    std::uintptr_t low = 0;
+    std::uintptr_t high = 0;
+
+    [[nodiscard]] static memory_range of(const buffer_layout& layout) noexcept;
+    [[nodiscard]] bool overlaps(const memory_range& other) const noexcept {
+        return std::max(low, other.low) < std::min(high, other.high); // an empty one overlaps none
+    }
 };
 
 class loan : public errand {
@@ -48,12 +62,17 @@ class loan : public errand {
 
   protected:
     explicit loan(interpreter_ref owner) noexcept : owner_(std::move(owner)) {}
+    /// What its views may show. Before it begins.
+    void covers(memory_range shown) noexcept { shown_ = shown; }
     /// Releases the exporter's buffer. In the owner, under its GIL, once; user code may run. Otherwise the
     /// destructor alone runs, anywhere: it must leave the exporter alone.
     virtual void give_back() = 0;
 
   private:
     friend class loan_ref;
+    friend class received_view;
+    void list() noexcept;
+    void end() noexcept;
     void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
     void drop_reference() noexcept;
     void drop_reference_at_home();
@@ -62,6 +81,9 @@ class loan : public errand {
 
     const interpreter_ref owner_;
     std::atomic<std::uint64_t> references_{1};
+    memory_range shown_;
+    loan* next_ = nullptr; ///< in the owner's list
+    loan* previous_ = nullptr;
 };
 
 /// One reference to a loan, or none.
@@ -109,7 +131,7 @@ struct view {
 };
 
 /// A view in the interpreter that received it. The interpreter's record lists it, because an interpreter may
-/// end without freeing its objects; what is left then ends with the record's `gone`.
+/// end without freeing its objects.
 class received_view {
   public:
     /// May throw std::bad_alloc. Under the GIL of `by`, like the destructor (or once `by` is gone).
@@ -122,15 +144,20 @@ class received_view {
     [[nodiscard]] loan_ref& of() noexcept { return what_.of; }
     [[nodiscard]] const interpreter_ref& by() const noexcept { return by_; }
 
-    /// Drops what `gone` still holds. Not if it left orphans: their exporters, which are never released, may
-    /// show memory of these views.
-    static void drop_all(interpreter& gone) noexcept;
+    /// `gone` frees nothing any more: drops what it holds, except for what its orphans may show. Once.
+    static void settle(interpreter& gone) noexcept;
 
   private:
+    friend class loan;
+    [[nodiscard]] bool is_shown_by_orphans() const noexcept;
+    [[nodiscard]] static received_view* take_unneeded(interpreter& gone) noexcept;
+    static void drop(received_view* taken) noexcept;
+
     const interpreter_ref by_;
     view what_;
     received_view* next_ = nullptr;
     received_view* previous_ = nullptr;
+    bool listed_ = true;
 };
 
 } // namespace isthmus::core

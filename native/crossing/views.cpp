@@ -22,6 +22,7 @@ class python_loan final : public core::loan {
   public:
     explicit python_loan(core::interpreter_ref owner) noexcept : loan(std::move(owner)) {}
 
+    using loan::covers;
     Py_buffer buffer{};
     core::share pinned; ///< the slot its memory lies in, if it does
 
@@ -260,6 +261,7 @@ core::view lend(core::interpreter& from, PyObject* o) {
         throw;
     }
     py::start_errands(from);
+    loan->covers(core::memory_range::of(made.layout));
     made.of = core::loan_ref::begin(std::move(loan));
     return made;
 }

@@ -175,8 +175,7 @@ PyObject* queue_empty(PyObject* o, PyObject*) {
     return PyBool_FromLong(queue_of(o).of->size() == 0 ? 1 : 0);
 }
 PyObject* queue_full(PyObject* o, PyObject*) {
-    const queue& of = *queue_of(o).of;
-    return PyBool_FromLong(of.maxsize() != 0 && queue_of(o).of->size() >= of.maxsize() ? 1 : 0);
+    return PyBool_FromLong(queue_of(o).of->full() ? 1 : 0);
 }
 
 PyObject* queue_fileno(PyObject* o, PyObject*) {
@@ -193,7 +192,7 @@ PyObject* queue_id_get(PyObject* o, void*) {
     return PyLong_FromUnsignedLongLong(queue_of(o).of->id());
 }
 PyObject* queue_maxsize(PyObject* o, void*) {
-    return PyLong_FromSize_t(queue_of(o).of->maxsize());
+    return PyLong_FromLongLong(queue_of(o).of->maxsize());
 }
 PyObject* queue_unbounditems(PyObject* o, void*) {
     return guarded<PyObject*>(nullptr, [&] {
@@ -251,7 +250,7 @@ PyMethodDef queue_methods[] = {
 
 PyGetSetDef queue_properties[] = {
     {"id", queue_id_get, nullptr, "The queue's id, unique in the process.", nullptr},
-    {"maxsize", queue_maxsize, nullptr, "The most objects it holds; 0: without limit.", nullptr},
+    {"maxsize", queue_maxsize, nullptr, "The most objects it holds; 0 or less: without limit.", nullptr},
     {"unbounditems", queue_unbounditems, nullptr, "What put() uses unless it is told otherwise.", nullptr},
     {"is_shutdown", queue_is_shutdown, nullptr, "Whether shutdown() was called.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
@@ -334,9 +333,7 @@ PyObject* create_queue(PyObject* module, PyObject* const* args, Py_ssize_t count
             require(room == -1 && PyErr_Occurred() != nullptr ? -1 : 0);
         }
         const unbound fallback = option_of(unbounditems, unbound::replace);
-        return make_queue(state_of(module),
-                          queue::create(room > 0 ? static_cast<std::size_t>(room) : 0, fallback))
-            .release();
+        return make_queue(state_of(module), queue::create(room, fallback)).release();
     });
 }
 

@@ -123,12 +123,15 @@ PyObject* interpreter_prepare_main(PyObject* o, PyObject* args, PyObject* keywor
         if (PyArg_UnpackTuple(args, "prepare_main", 0, 1, &mapping) == 0) {
             throw py::python_error{};
         }
-        const ref names = require(PyDict_New());
-        if (mapping != nullptr && mapping != Py_None) {
-            require(PyDict_Update(names.get(), mapping));
-        }
+        // As dict() takes it: a mapping, or pairs.
+        auto* const dict = reinterpret_cast<PyObject*>(&PyDict_Type);
+        const ref names = require(
+            mapping != nullptr && mapping != Py_None ? PyObject_CallOneArg(dict, mapping) : PyDict_New());
         if (keywords != nullptr) {
             require(PyDict_Update(names.get(), keywords));
+        }
+        if (PyDict_GET_SIZE(names.get()) == 0) {
+            py::fail(PyExc_ValueError, "prepare_main() misses the names to set");
         }
         return do_here(o, setting_names(*interpreter_object::of(o).module, names.get())).release();
     });

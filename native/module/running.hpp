@@ -48,7 +48,9 @@ inline constexpr char run_in_thread_doc[] =
     "As `run`, in a new thread; return the started threading.Thread. See `call_in_thread`.";
 inline constexpr char prepare_main_doc[] =
     "prepare_main($self, ns=None, /, **kw)\n--\n\n"
-    "Set names in its `__main__` to any values that can be sent; all of them or none.";
+    "Set names in its `__main__` to any values that can be sent; all of them or none. `ns` is a mapping or "
+    "pairs.\n"
+    "ValueError if there are no names.";
 inline constexpr char reset_main_doc[] =
     "reset_main()\n--\n\n"
     "Clear its `__main__` to what it was in the new interpreter. InterpreterError if it is running.";

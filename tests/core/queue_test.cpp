@@ -131,8 +131,8 @@ TEST_F(queues, dead_partys_messages_become_what_they_said) {
 }
 
 TEST_F(queues, many_messages_of_a_dead_party_leave_and_make_room) {
-    constexpr std::size_t many = 1'000;
-    q = queue::create(many, unbound::remove);
+    constexpr std::uint64_t many = 1'000;
+    q = queue::create(static_cast<std::int64_t>(many), unbound::remove);
     for (std::uint64_t n = 0; n < many; ++n) {
         EXPECT_EQ(put(n, n % 2 == 0 ? *a : *b, unbound::remove), outcome::ok);
     }

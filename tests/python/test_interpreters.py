@@ -403,7 +403,16 @@ def test_prepare_main_takes_any_sendable_value(interp: isthmus.Interpreter) -> N
     interp.run("assert (a, b, c) == ([1, {2: b'x'}], 3, None)")
     interp.prepare_main(None, ключ="значение")
     interp.run("assert ключ == 'значение'")
-    interp.prepare_main()
+    interp.prepare_main((("d", 4), ("e", 5)), e=6)
+    interp.run("assert (d, e) == (4, 6)")
+    nothings: list[tuple[Any, ...]] = [(), (None,), ({},), ((),)]
+    for nothing in nothings:
+        with pytest.raises(ValueError, match="names"):
+            interp.prepare_main(*nothing)
+    no_names: list[Any] = [5, "ab", [1], [(1, 2)]]
+    for bad in no_names:
+        with pytest.raises((TypeError, ValueError)):
+            interp.prepare_main(bad)
 
 
 @pytest.mark.parametrize("bad", [{1: 2}, {"x": sys}, {"y": 1, "x": sys.stdout}])

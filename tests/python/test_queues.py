@@ -42,7 +42,7 @@ def test_large_values_are_the_same_memory(interp: isthmus.Interpreter) -> None:
 def test_maxsize(interp: isthmus.Interpreter) -> None:
     for unlimited in (0, -1):
         q = isthmus.create_queue(unlimited)
-        assert q.maxsize == 0
+        assert q.maxsize == unlimited
         for i in range(100):
             q.put_nowait(i)
         assert not q.full()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 import isthmus
-from _exporters import EXPORTER, Ends, Exporter
+from _exporters import EXPORTER, Ends, Exporter, is_exported
 from conftest import run_script, until
 
 Create = Callable[..., isthmus.Interpreter]
@@ -123,32 +123,46 @@ def test_a_receiver_that_closes_gives_back_what_it_held(
     assert until(lambda: exporter.released == [(0, 10)])
 
 
-def test_an_orphan_that_shows_a_received_view_keeps_it() -> None:
-    """An exporter that was never released rests on memory of ours, so we don't get that back."""
-    run_script(
-        """
-        import isthmus
-        middle = isthmus.create()
-        there, back = isthmus.create_channel(None), isthmus.create_channel(None)
-        data = bytearray(b"0123456789")
-        there[1].send_buffer(data)
-        middle.run("import ctypes; c = (ctypes.c_char * 10).from_buffer(r.recv()); s.send_buffer(c)",
-                   r=there[0], s=back[1])
-        view = back[0].recv()
-        assert isthmus.stats().views_live == 2
-        middle.close()
-        data[0] = 65
-        assert view.tobytes() == b"A123456789"
-        del view
-        assert isthmus.stats().views_live == 1
-        try:
-            data.append(0)
-        except BufferError:
-            pass
-        else:
-            raise SystemExit("released, although an exporter still shows it")
-        """
+def test_an_orphan_that_shows_a_received_view_keeps_it(new_interp: Create) -> None:
+    """An exporter that was never released rests on memory of ours: we get that back with its last view."""
+    middle = new_interp()
+    there, back = isthmus.create_channel(None), isthmus.create_channel(None)
+    data, other = bytearray(b"0123456789"), bytearray(10)
+    for each in (data, other):
+        there[1].send_buffer(each)
+    middle.run(
+        """if True:
+        import ctypes
+        v, w = r.recv(), r.recv()
+        for each in v, w: ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
+        s.send_buffer((ctypes.c_char * 8).from_buffer(v, 1))
+        """,
+        r=there[0],
+        s=back[1],
     )
+    view = back[0].recv()
+    middle.close()
+    assert until(lambda: not is_exported(other))
+    data[1] = 65
+    assert view.tobytes() == b"A2345678"
+    assert is_exported(data)
+    del view
+    assert until(lambda: not is_exported(data))
+
+
+def test_orphans_whose_classes_keep_everything_alive(new_interp: Create) -> None:
+    """A leaked exporter keeps its class, that its module's globals, and those the views they hold."""
+    ring = [new_interp() for _ in range(3)]
+    pairs = [isthmus.create_channel(None) for _ in ring]
+    for number, each in enumerate(ring):
+        each.run(EXPORTER)
+        each.run("for _ in range(5): s.send_buffer(Exporter(100_000))", s=pairs[number][1])
+    for number, each in enumerate(ring):
+        each.run("kept = [r.recv() for _ in range(5)]", r=pairs[number - 1][0])
+    live = isthmus.stats().views_live
+    for each in ring:
+        each.close()
+    assert until(lambda: isthmus.stats().views_live == live - 15)
 
 
 # ---- without the comforts

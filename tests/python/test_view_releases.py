@@ -66,6 +66,23 @@ def test_an_exporter_that_only_its_views_hold_dies_in_its_owner(new_interp: Crea
     owner.run(f"assert died == [({owner.id}, [({owner.id}, 10)])], died")
 
 
+def test_releases_run_in_no_call_of_ours(interp: isthmus.Interpreter, ends: Ends) -> None:
+    """User code in the middle of a `send` or an allocation would surprise: the helper's thread runs it."""
+    threads: list[int] = []
+
+    class Noting(Exporter):  # type: ignore[misc]
+        def __release_buffer__(self, view: memoryview) -> None:
+            threads.append(threading.get_ident())
+
+    ends[1].send_buffer(Noting(10))
+    interp.run("r.recv()", r=ends[0])
+    ends[1].send(1)
+    ends[0].recv()
+    assert until(lambda: isthmus.stats().views_live == 0)
+    assert len(threads) == 1
+    assert threads != [threading.get_ident()]
+
+
 def test_a_failing_release_is_reported_and_counted(interp: isthmus.Interpreter, ends: Ends) -> None:
     class Failing(Exporter):  # type: ignore[misc]
         def __release_buffer__(self, view: memoryview) -> None:

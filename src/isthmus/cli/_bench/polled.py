@@ -39,11 +39,15 @@ class PolledQueue:
         """Add a value that the module can pass by itself."""
         _queues.put(self.number, value, SHARED_ONLY, UNBOUND)
 
+    def get_nowait(self) -> Any:
+        """The next value; raises QueueEmpty."""
+        return _queues.get(self.number)[0]
+
     def get(self) -> Any:
         """Wait for the next value."""
         while True:
             try:
-                return _queues.get(self.number)[0]
+                return self.get_nowait()
             except QueueEmpty:
                 time.sleep(DELAY)
 
