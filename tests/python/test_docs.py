@@ -89,6 +89,8 @@ EXAMPLES = [
 
 def run(code: str) -> tuple[int, str, str]:
     """Run code as at a terminal, where lines are written as they end. Exit status, stdout, stderr."""
+    environment = os.environ | {"NO_COLOR": "1"}
+    environment.pop("PYTHONUNBUFFERED", None)  # it writes lines in parts
     reading, terminal = os.openpty()
     try:
         tty.setraw(terminal)
@@ -100,7 +102,7 @@ def run(code: str) -> tuple[int, str, str]:
             text=True,
             timeout=60,
             check=False,
-            env=os.environ | {"NO_COLOR": "1"},
+            env=environment,
         )
         os.set_blocking(reading, False)
         try:
