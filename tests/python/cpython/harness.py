@@ -36,6 +36,8 @@ def _start(*arguments: str) -> subprocess.CompletedProcess[str]:
 @cache
 def all_tests() -> tuple[str, ...] | str:
     """The names of the tests, or why there are none."""
+    if "ISTHMUS_TEST_SANITIZER" in os.environ:
+        return "CPython's tests make hundreds of interpreters: too slow under a sanitizer"
     try:
         import test.test_interpreters  # noqa: F401
     except ImportError as missing:
