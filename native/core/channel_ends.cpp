@@ -3,14 +3,14 @@
 #include "core/channel.hpp"
 
 #include "core/cycles.hpp"
+#include "core/immortal.hpp"
 
 #include <mutex>
 
 namespace isthmus::core {
 
 directory<channel>& channel::all() noexcept {
-    static auto* const only = new directory<channel>; // threads may outlive statics
-    return *only;
+    return immortal<directory<channel>>();
 }
 
 std::shared_ptr<channel> channel::create(std::optional<std::size_t> capacity) {

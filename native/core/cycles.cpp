@@ -1,5 +1,6 @@
 #include "core/cycles.hpp"
 
+#include "core/immortal.hpp"
 #include "core/lock.hpp"
 
 #include <mutex>
@@ -23,8 +24,7 @@ struct suspicion {
 };
 
 suspicion& all() noexcept {
-    static suspicion* const only = new suspicion;
-    return *only;
+    return immortal<suspicion>();
 }
 
 struct node {

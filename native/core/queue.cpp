@@ -1,6 +1,7 @@
 #include "core/queue.hpp"
 
 #include "core/cycles.hpp"
+#include "core/immortal.hpp"
 #include "core/select.hpp"
 
 #include <algorithm>
@@ -17,8 +18,7 @@ constexpr party_id leaving = ~party_id{0};
 } // namespace
 
 directory<queue>& queue::all() noexcept {
-    static auto* const only = new directory<queue>; // threads may outlive statics
-    return *only;
+    return immortal<directory<queue>>();
 }
 
 std::shared_ptr<queue> queue::create(std::int64_t maxsize, unbound fallback) {
@@ -138,7 +138,6 @@ outcome queue::park(end which, party&, parked& place) {
 }
 
 void queue::unpark(end which, parked& place) noexcept {
-    wakeup owed;
     {
         const std::lock_guard guard(lock_);
         if (place.linked) {

@@ -1,19 +1,17 @@
 #include "core/registry.hpp"
 
 #include "core/conduit.hpp"
+#include "core/immortal.hpp"
 #include "core/view.hpp"
 
 #include <algorithm>
 #include <array>
-#include <new>
 #include <pthread.h>
 
 namespace isthmus::core {
 
 registry& interpreters() noexcept {
-    alignas(registry) static std::byte storage[sizeof(registry)];
-    static registry* const instance = new (storage) registry;
-    return *instance;
+    return immortal<registry>();
 }
 
 namespace {

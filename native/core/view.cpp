@@ -93,9 +93,10 @@ memory_range memory_range::of(const buffer_layout& layout) noexcept {
     }
     const auto start = reinterpret_cast<std::uintptr_t>(layout.data);
     memory_range reached{start, start + static_cast<std::uintptr_t>(layout.item_size)};
-    for (int i = 0; i < layout.dimensions; ++i) {
-        const std::ptrdiff_t items = layout.extents[static_cast<std::size_t>(i)];
-        const std::ptrdiff_t stride = layout.extents[static_cast<std::size_t>(layout.dimensions + i)];
+    const auto count = static_cast<std::size_t>(layout.dimensions);
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::ptrdiff_t items = layout.extents[i];
+        const std::ptrdiff_t stride = layout.extents[count + i];
         if (items == 0) {
             return {start, start};
         }

@@ -18,7 +18,8 @@ namespace isthmus::crossing {
 [[nodiscard]] bool crosses_as_view(PyObject* o) noexcept;
 
 /// The travelling form of the buffer of `o`. Throws python_error: TypeError if it exports none,
-/// NotShareableError if its exporter refuses (ValueError, BufferError), else what the exporter raised. Current interpreter: `from`, under its GIL.
+/// NotShareableError if its exporter refuses (ValueError, BufferError), else what the exporter raised.
+/// Current interpreter: `from`, under its GIL.
 [[nodiscard]] std::unique_ptr<core::attachment> pack_view(core::interpreter& from, PyObject* o);
 
 /// A message with the buffer of `o`, for SendChannel.send_buffer. As pack_view.
