@@ -1,7 +1,7 @@
 """Runs tests of CPython's `test.test_interpreters` on stand-ins; `harness.py` starts it.
 
 `run_tests.py list` prints the tests as JSON; `run_tests.py run REPORT TEST…` appends one JSON line to REPORT
-when a test starts and one when it has ended.
+when a test starts and one when it has ended; `run_tests.py check` fails unless the tests would meet isthmus.
 """
 
 from __future__ import annotations
@@ -87,7 +87,21 @@ def keep_environment() -> None:
     helper.interpreter_requires_environment = lambda: True  # type: ignore[attr-defined]
 
 
+def check() -> None:
+    """The stand-ins stand in: here, in an interpreter, and in a Python that a test starts."""
+    package = importlib.import_module("sitecustomize").PACKAGE
+    code = f"import isthmus, {package} as theirs; assert theirs.Interpreter is isthmus.Interpreter"
+    exec(code, {})
+    with importlib.import_module(package).create() as interp:
+        interp.exec(code)
+    keep_environment()
+    importlib.import_module("test.support.script_helper").assert_python_ok("-c", code)
+
+
 def main() -> None:
+    if sys.argv[1] == "check":
+        check()
+        return
     if sys.argv[1] == "list":
         loader, names = unittest.defaultTestLoader, []
         for module in MODULES:

@@ -60,3 +60,10 @@ def test_what_is_listed_exists() -> None:
         assert expected.HERE not in pattern.versions or any(
             expected.left(test) is pattern for test in tests
         ), f"{pattern.tests} names nothing"
+
+
+def test_the_tests_meet_isthmus() -> None:
+    if isinstance(harness.all_tests(), str):
+        pytest.skip(str(harness.all_tests()))
+    done = harness.check()
+    assert done.returncode == 0, done.stderr
