@@ -1,4 +1,5 @@
-/// Process-wide objects that are never destroyed: threads, and interpreters that free late, may outlive statics.
+/// Process-wide objects that are never destroyed: threads, and interpreters that free late, may outlive
+/// statics.
 #pragma once
 
 #include <cstddef>
