@@ -8,6 +8,7 @@
 #include "module/methods.hpp"
 #include "module/queues.hpp"
 #include "module/select.hpp"
+#include "module/standard_library.hpp"
 #include "module/views.hpp"
 
 #include "crossing/handles.hpp"
@@ -71,9 +72,12 @@ int exec_module(PyObject* module) {
         const ref weakref = require(PyImport_ImportModule("weakref"));
         s.interpreters_by_number =
             require(PyObject_CallMethod(weakref.get(), "WeakValueDictionary", nullptr)).release();
+        s.queues_by_id =
+            require(PyObject_CallMethod(weakref.get(), "WeakValueDictionary", nullptr)).release();
         add_interpreter_type(module);
         add_end_types(module);
         add_queue_type(module);
+        let_standard_library_pass(s);
         add_view_type(module);
         require(PyModule_AddStringConstant(module, "__version__", ISTHMUS_VERSION));
         return 0;
@@ -89,12 +93,14 @@ int traverse(PyObject* module, visitproc visit, void* arg) {
     Py_VISIT(s.queue_type);
     Py_VISIT(s.view_type);
     Py_VISIT(s.interpreters_by_number);
+    Py_VISIT(s.queues_by_id);
     return 0;
 }
 
 int clear(PyObject* module) {
     state& s = state_of(module);
     Py_CLEAR(s.interpreters_by_number);
+    Py_CLEAR(s.queues_by_id);
     Py_CLEAR(s.interpreter_error);
     Py_CLEAR(s.not_found_error);
     Py_CLEAR(s.not_shareable_error);
