@@ -14,6 +14,7 @@ struct end_object {
     std::shared_ptr<core::channel> of;
     core::interpreter_ref here;
     state* module; ///< the type keeps the module alive
+    PyObject* weak_references;
 };
 
 [[nodiscard]] inline end_object& end_of(PyObject* o) noexcept {

@@ -47,6 +47,9 @@ void end_dealloc(PyObject* o) {
     }
     end_object& self = end_of(o);
     PyTypeObject* const type = Py_TYPE(o);
+    if (self.weak_references != nullptr) {
+        PyObject_ClearWeakRefs(o);
+    }
     if (self.of != nullptr) {
         self.of->drop_holder(which_of(o), *self.here->side);
     }
@@ -134,11 +137,16 @@ PyStructSequence_Desc statistics_description = {
     "isthmus.ChannelStatistics", "A look at a channel: exact while nobody else uses it.", statistics_fields,
     static_cast<int>(std::size(statistics_fields)) - 1};
 
+PyMemberDef end_members[] = {
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(end_object, weak_references), Py_READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
 PyType_Slot recv_slots[] = {{Py_tp_new, slot(end_new)},
                             {Py_tp_dealloc, slot(end_dealloc)},
                             {Py_tp_finalize, slot(end_finalize)},
                             {Py_tp_methods, recv_methods},
                             {Py_tp_getset, end_properties},
+                            {Py_tp_members, end_members},
                             {Py_tp_repr, slot(end_repr)},
                             {Py_tp_hash, slot(end_hash)},
                             {Py_tp_richcompare, slot(end_compare)},
@@ -153,6 +161,7 @@ PyType_Slot send_slots[] = {{Py_tp_new, slot(end_new)},
                             {Py_tp_finalize, slot(end_finalize)},
                             {Py_tp_methods, send_methods},
                             {Py_tp_getset, end_properties},
+                            {Py_tp_members, end_members},
                             {Py_tp_repr, slot(end_repr)},
                             {Py_tp_hash, slot(end_hash)},
                             {Py_tp_richcompare, slot(end_compare)},

@@ -71,6 +71,8 @@ int exec_module(PyObject* module) {
         const ref weakref = require(PyImport_ImportModule("weakref"));
         s.interpreters_by_number =
             require(PyObject_CallMethod(weakref.get(), "WeakValueDictionary", nullptr)).release();
+        s.queues_by_id =
+            require(PyObject_CallMethod(weakref.get(), "WeakValueDictionary", nullptr)).release();
         add_interpreter_type(module);
         add_end_types(module);
         add_queue_type(module);
@@ -89,12 +91,14 @@ int traverse(PyObject* module, visitproc visit, void* arg) {
     Py_VISIT(s.queue_type);
     Py_VISIT(s.view_type);
     Py_VISIT(s.interpreters_by_number);
+    Py_VISIT(s.queues_by_id);
     return 0;
 }
 
 int clear(PyObject* module) {
     state& s = state_of(module);
     Py_CLEAR(s.interpreters_by_number);
+    Py_CLEAR(s.queues_by_id);
     Py_CLEAR(s.interpreter_error);
     Py_CLEAR(s.not_found_error);
     Py_CLEAR(s.not_shareable_error);

@@ -42,7 +42,13 @@ unbound option_of(PyObject* given, unbound fallback) {
              "unbounditems must be UNBOUND, UNBOUND_ERROR or UNBOUND_REMOVE, not %R", given);
 }
 
+/// The one object for the queue in the current interpreter. Throws python_error.
 ref make_queue(state& s, std::shared_ptr<queue> of) {
+    const ref key = require(PyLong_FromUnsignedLongLong(of->id()));
+    ref known = require(PyObject_CallMethod(s.queues_by_id, "get", "O", key.get()));
+    if (known.get() != Py_None) {
+        return known;
+    }
     ref made = require(s.queue_type->tp_alloc(s.queue_type, 0));
     queue_object& self = queue_of(made.get());
     std::construct_at(&self.of);
@@ -50,12 +56,16 @@ ref make_queue(state& s, std::shared_ptr<queue> of) {
     self.module = &s;
     of->add_holder(end::recv, *s.here->side);
     self.of = std::move(of);
+    require(PyObject_SetItem(s.queues_by_id, key.get(), made.get()));
     return made;
 }
 
 void queue_dealloc(PyObject* o) {
     queue_object& self = queue_of(o);
     PyTypeObject* const type = Py_TYPE(o);
+    if (self.weak_references != nullptr) {
+        PyObject_ClearWeakRefs(o);
+    }
     if (self.of != nullptr) {
         self.of->drop_holder(end::recv, *self.here->side);
     }
@@ -255,11 +265,16 @@ PyGetSetDef queue_properties[] = {
     {"is_shutdown", queue_is_shutdown, nullptr, "Whether shutdown() was called.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
+PyMemberDef queue_members[] = {
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(queue_object, weak_references), Py_READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
 PyType_Slot queue_slots[] = {
     {Py_tp_new, slot(queue_new)},
     {Py_tp_dealloc, slot(queue_dealloc)},
     {Py_tp_methods, queue_methods},
     {Py_tp_getset, queue_properties},
+    {Py_tp_members, queue_members},
     {Py_tp_repr, slot(queue_repr)},
     {Py_tp_hash, slot(queue_hash)},
     {Py_tp_richcompare, slot(queue_compare)},

@@ -13,6 +13,7 @@ struct queue_object {
     std::shared_ptr<core::queue> of;
     core::interpreter_ref here;
     state* module; ///< the type keeps the module alive
+    PyObject* weak_references;
 };
 
 [[nodiscard]] inline queue_object& queue_of(PyObject* o) noexcept {

@@ -7,6 +7,7 @@ import queue
 import select
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -360,3 +361,25 @@ def test_a_queue_that_holds_itself_is_collected() -> None:
     with pytest.raises(isthmus.QueueNotFoundError):
         isthmus.Queue(number)
     assert until(lambda: isthmus.stats().shares_outstanding == 0)
+
+
+def test_one_object_per_id() -> None:
+    q = isthmus.create_queue()
+    carrier = isthmus.create_queue()
+    carrier.put(q)
+    assert carrier.get() is q
+    assert isthmus.Queue(q.id) is q
+    number = q.id
+    del q
+    with pytest.raises(isthmus.QueueNotFoundError):
+        isthmus.Queue(number)
+
+
+def test_weak_references_do_not_keep() -> None:
+    r, s = isthmus.create_channel()
+    made = [isthmus.create_queue(), r, s]
+    seen = [weakref.ref(each) for each in made]
+    assert [each() for each in seen] == made
+    del r, s
+    made.clear()
+    assert [each() for each in seen] == [None, None, None]
