@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import isthmus
+from _subprocess import FULL
 from conftest import LARGE, PATIENCE, Running
 
 Create = Callable[..., isthmus.Interpreter]
@@ -254,7 +255,11 @@ def test_ten_thousand_channels_and_a_thousand_waiters() -> None:
         s.close()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+#: Each is some 2 seconds of random scheduling; all of them, an hour.
+SEEDS = range(1, 1801 if FULL else 4)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_no_waiter_starves(new_interp: Create, spawn: Spawn, seed: int) -> None:
     """Interpreters that send, receive and select at random: everybody gets on in so many steps."""
     steps, count = 400, 4
