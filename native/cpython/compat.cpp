@@ -21,6 +21,26 @@ std::size_t data_size(form f, std::int64_t length) noexcept {
 
 } // namespace
 
+bool register_crossing(PyTypeObject* type, take_apart take) noexcept {
+#if PY_VERSION_HEX >= 0x030E0000
+    return _PyXIData_RegisterClass != nullptr && _PyXIData_Init != nullptr &&
+           _PyXIData_RegisterClass(PyThreadState_Get(), type, {take, nullptr}) == 0;
+#else
+    return _PyCrossInterpreterData_RegisterClass != nullptr && _PyCrossInterpreterData_Init != nullptr &&
+           _PyCrossInterpreterData_RegisterClass(type, take) == 0;
+#endif
+}
+
+void fill_crossing(void* record, std::uintptr_t value, put_together put) noexcept {
+#if PY_VERSION_HEX >= 0x030E0000
+    constexpr auto init = &_PyXIData_Init;
+#else
+    constexpr auto init = &_PyCrossInterpreterData_Init;
+#endif
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a value in a pointer's place, never followed
+    init(record, PyInterpreterState_Get(), reinterpret_cast<void*>(value), nullptr, put);
+}
+
 PyInterpreterState* look_up(std::int64_t number) noexcept {
     PyObject* const saved = PyErr_GetRaisedException();
     PyInterpreterState* const state = _PyInterpreterState_LookUpID(number);

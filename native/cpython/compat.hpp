@@ -4,6 +4,7 @@
 /// |----------------------------------------|----------------------------------------------------------|
 /// | layout of exact `bytes` and `str`      | start-up self-test (selftest.cpp), tests/python          |
 /// | `_PyInterpreterState_*` below          | exported "for the _interpreters module", 3.13 to 3.15    |
+/// | cross-interpreter data of the library  | weak symbols; tests/python/test_foreign_interpreters.py  |
 /// | `io.BytesIO` keeps exact bytes (H1)    | bytesio_guard.cpp, self-test at each attach              |
 /// | allocator of the object domain         | hook.cpp, self-test at start-up                          |
 #pragma once
@@ -38,6 +39,22 @@ PyAPI_FUNC(int) _PyInterpreterState_IDIncref(PyInterpreterState*);
 PyAPI_FUNC(void) _PyInterpreterState_IDIncref(PyInterpreterState*);
 #endif
 PyAPI_FUNC(void) _PyInterpreterState_IDDecref(PyInterpreterState*);
+// Private, how the standard library passes objects between interpreters (pycore_crossinterp.h). Weak: without
+// them it does not know our types, and nothing else changes.
+#if PY_VERSION_HEX >= 0x030E0000
+struct isthmus_xid_functions { // _PyXIData_getdata_t
+    int (*basic)(PyThreadState*, PyObject*, void*);
+    int (*fallback)(PyThreadState*, PyObject*, int, void*);
+};
+[[gnu::weak]] PyAPI_FUNC(int) _PyXIData_RegisterClass(PyThreadState*, PyTypeObject*, isthmus_xid_functions);
+[[gnu::weak]] PyAPI_FUNC(void)
+    _PyXIData_Init(void*, PyInterpreterState*, void*, PyObject*, PyObject* (*)(void*));
+#else
+[[gnu::weak]] PyAPI_FUNC(int)
+    _PyCrossInterpreterData_RegisterClass(PyTypeObject*, int (*)(PyThreadState*, PyObject*, void*));
+[[gnu::weak]] PyAPI_FUNC(void)
+    _PyCrossInterpreterData_Init(void*, PyInterpreterState*, void*, PyObject*, PyObject* (*)(void*));
+#endif
 // Documented API, under names of our own: 3.13.0's header declares it to C++ as functions with C++ linkage.
 int isthmus_tracemalloc_track(unsigned domain, std::uintptr_t address,
                               std::size_t size) __asm__("PyTraceMalloc_Track");
@@ -75,6 +92,20 @@ inline void set_not_running_main(PyInterpreterState* state) noexcept {
 /// One less. Ends the interpreter if it was the last one, and so may run any code of its.
 inline void discount_object(PyInterpreterState* state) noexcept {
     _PyInterpreterState_IDDecref(state);
+}
+
+/// The standard library's way across, for objects that an address-sized value stands for. Its first member is
+/// that value.
+using take_apart = int (*)(PyThreadState*, PyObject* o, void* record);
+using put_together = PyObject* (*)(void* record);
+/// Lets its queues, `prepare_main` and the like pass objects of `type`, a type of the current interpreter.
+/// False: this CPython offers no way. An error may be set.
+[[nodiscard]] bool register_crossing(PyTypeObject* type, take_apart take) noexcept;
+/// In a take_apart: `value` is all that travels; nothing is kept alive by it.
+void fill_crossing(void* record, std::uintptr_t value, put_together put) noexcept;
+/// In a put_together.
+[[nodiscard]] inline std::uintptr_t crossing_value(const void* record) noexcept {
+    return reinterpret_cast<std::uintptr_t>(*static_cast<void* const*>(record));
 }
 
 /// H14: importing datetime for the first time inside an isolated interpreter corrupts the heap on 3.13 (fixed

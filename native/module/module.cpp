@@ -8,6 +8,7 @@
 #include "module/methods.hpp"
 #include "module/queues.hpp"
 #include "module/select.hpp"
+#include "module/standard_library.hpp"
 #include "module/views.hpp"
 
 #include "crossing/handles.hpp"
@@ -76,6 +77,7 @@ int exec_module(PyObject* module) {
         add_interpreter_type(module);
         add_end_types(module);
         add_queue_type(module);
+        let_standard_library_pass(s);
         add_view_type(module);
         require(PyModule_AddStringConstant(module, "__version__", ISTHMUS_VERSION));
         return 0;

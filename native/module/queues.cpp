@@ -8,6 +8,8 @@
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
+#include <cstddef>
+
 namespace isthmus::module {
 namespace {
 
@@ -40,24 +42,6 @@ unbound option_of(PyObject* given, unbound fallback) {
     }
     py::fail(python_half("UnboundOptionError").get(),
              "unbounditems must be UNBOUND, UNBOUND_ERROR or UNBOUND_REMOVE, not %R", given);
-}
-
-/// The one object for the queue in the current interpreter. Throws python_error.
-ref make_queue(state& s, std::shared_ptr<queue> of) {
-    const ref key = require(PyLong_FromUnsignedLongLong(of->id()));
-    ref known = require(PyObject_CallMethod(s.queues_by_id, "get", "O", key.get()));
-    if (known.get() != Py_None) {
-        return known;
-    }
-    ref made = require(s.queue_type->tp_alloc(s.queue_type, 0));
-    queue_object& self = queue_of(made.get());
-    std::construct_at(&self.of);
-    std::construct_at(&self.here, s.here);
-    self.module = &s;
-    of->add_holder(end::recv, *s.here->side);
-    self.of = std::move(of);
-    require(PyObject_SetItem(s.queues_by_id, key.get(), made.get()));
-    return made;
 }
 
 void queue_dealloc(PyObject* o) {
@@ -292,6 +276,23 @@ void add_queue_type(PyObject* module) {
     s.queue_type = reinterpret_cast<PyTypeObject*>(
         require(PyType_FromModuleAndSpec(module, &queue_spec, nullptr)).release());
     require(PyModule_AddType(module, s.queue_type));
+}
+
+ref make_queue(state& s, std::shared_ptr<queue> of) {
+    const ref key = require(PyLong_FromUnsignedLongLong(of->id()));
+    ref known = require(PyObject_CallMethod(s.queues_by_id, "get", "O", key.get()));
+    if (known.get() != Py_None) {
+        return known;
+    }
+    ref made = require(s.queue_type->tp_alloc(s.queue_type, 0));
+    queue_object& self = queue_of(made.get());
+    std::construct_at(&self.of);
+    std::construct_at(&self.here, s.here);
+    self.module = &s;
+    of->add_holder(end::recv, *s.here->side);
+    self.of = std::move(of);
+    require(PyObject_SetItem(s.queues_by_id, key.get(), made.get()));
+    return made;
 }
 
 std::unique_ptr<core::attachment> pack_queue(state& s, PyObject* o) {

@@ -7,13 +7,13 @@
 
 namespace isthmus::module {
 
-/// One queue in one interpreter.
+/// One queue in one interpreter, where there is one object for it (PEP 734).
 struct queue_object {
     PyObject_HEAD;
+    PyObject* weak_references;
     std::shared_ptr<core::queue> of;
     core::interpreter_ref here;
     state* module; ///< the type keeps the module alive
-    PyObject* weak_references;
 };
 
 [[nodiscard]] inline queue_object& queue_of(PyObject* o) noexcept {
@@ -25,6 +25,9 @@ void add_queue_type(PyObject* module);
 [[nodiscard]] std::unique_ptr<core::attachment> pack_queue(state& s, PyObject* o);
 /// Null if `travelling` is no queue.
 [[nodiscard]] py::ref unpack_queue(state& s, core::attachment& travelling);
+
+/// The object for this queue in the current interpreter. Throws python_error, std::bad_alloc.
+[[nodiscard]] py::ref make_queue(state& s, std::shared_ptr<core::queue> of);
 
 /// What a received message means: its value, or, for a marker, UNBOUND or ItemInterpreterDestroyed. Throws
 /// python_error.

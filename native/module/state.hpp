@@ -19,7 +19,7 @@ struct state {
     PyObject* not_found_error = nullptr;
     PyObject* not_shareable_error = nullptr;
     PyObject* interpreters_by_number = nullptr; ///< WeakValueDictionary: one object per interpreter
-    PyObject* queues_by_id = nullptr;           ///< the same for queues
+    PyObject* queues_by_id = nullptr;           ///< likewise per queue
 };
 
 extern PyModuleDef definition;

@@ -100,3 +100,44 @@ def test_concurrent_interpreters_beside_ours(new_interp: Create) -> None:
     one.close()
     with pytest.raises(isthmus.InterpreterNotFoundError):
         ours.exec("x = 1")
+
+
+@pytest.mark.parametrize("way", ["prepare_main", "queue"])
+def test_ends_and_queues_pass_through_the_standard_library(foreign: int, way: str) -> None:
+    """On all versions: its `prepare_main` and its queues hand on what it has been told how to."""
+    _interpreters = pytest.importorskip("_interpreters")
+    _interpreters.exec(foreign, f"import sys; sys.path[:] = {sys.path!r}")
+    r, s = isthmus.create_channel(None)
+    q = isthmus.create_queue()
+    for each in (r, s, q):
+        assert _interpreters.is_shareable(each)
+    if way == "prepare_main":
+        _interpreters.set___main___attrs(foreign, {"r": r, "s": s, "q": q})
+        assert _interpreters.exec(foreign, "s.send((r, s, q)); q.put(q)") is None
+    elif sys.version_info >= (3, 14):
+        from concurrent import interpreters
+
+        carrier = interpreters.create_queue()
+        carrier.put(s)
+        carrier.put(q)
+        isthmus.Interpreter(foreign).prepare_main(number=carrier.id)
+        source = (
+            "from concurrent import interpreters; carrier = interpreters.Queue(number)\n"
+            "s, q = carrier.get(), carrier.get(); q.put(q); s.send(s)"
+        )
+        assert _interpreters.exec(foreign, source) is None
+    else:
+        pytest.skip("3.13 has queues in its test package only")
+    assert q.get(timeout=PATIENCE) is q
+    got = r.recv(PATIENCE)
+    assert got == ((r, s, q) if way == "prepare_main" else s)
+    for each in (r, s):
+        each.close()
+
+
+def test_what_nobody_holds_does_not_arrive_from_the_standard_library(foreign: int) -> None:
+    queues = pytest.importorskip("concurrent.interpreters", reason="comes with 3.14")
+    carrier = queues.create_queue()
+    carrier.put(isthmus.create_queue())
+    with pytest.raises((ValueError, isthmus.QueueNotFoundError)):
+        carrier.get()
