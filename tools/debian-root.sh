@@ -18,7 +18,9 @@ if [[ $(cat "$root/isthmus-complete" 2>/dev/null) != "$recipe" ]]; then
     # The suite moves: a Python that has left it must not stop the others.
     newer=python3.14-dev,python3.14-venv,libpython3.14-testsuite,python3.15-dev,python3.15-venv,libpython3.15-testsuite
     for pythons in "$newer" python3-dev,python3-venv; do
-        rm -rf "$root"
+        # A /proc or /dev that somebody mounted there is the machine's own.
+        if grep -qF " $root" /proc/self/mounts; then cannot "something is mounted below $root"; fi
+        rm -rf --one-file-system "$root"
         if mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
             --include="$pythons,$tools" "$suite" "$root" </dev/null >&2; then
             echo "$recipe" >"$root/isthmus-complete"
