@@ -356,9 +356,7 @@ def test_fileno_in_an_event_loop(interp: isthmus.Interpreter, spawn: Spawn) -> N
         s.close()
 
 
-@pytest.mark.skipif(
-    SANITIZED, reason="UBSan looks at objects through a pipe, and takes none for a bad object"
-)
+@pytest.mark.skipif(SANITIZED, reason="UBSan looks at objects through a pipe: without one all are bad")
 def test_fileno_without_descriptors() -> None:
     run_script("""
         import os, resource, isthmus
