@@ -66,6 +66,16 @@ void helper::stop() noexcept {
     wait_until_uncounted(kernel_id_.load(std::memory_order_relaxed));
 }
 
+bool helper::let_work_end() const noexcept {
+    constexpr futex::nanoseconds patience = 100'000'000; // it may run code of the user's that waits for us
+    constexpr timespec pause = {0, 50'000};
+    const futex::nanoseconds until = futex::now() + patience;
+    while (working() && futex::now() < until) {
+        nanosleep(&pause, nullptr);
+    }
+    return !working();
+}
+
 void helper::join() noexcept {
     if (to_join_) {
         pthread_join(thread_, nullptr);

@@ -44,6 +44,8 @@ class helper {
     /// Whether it is inside its work. Under the owner's GIL: if not, it holds up nobody who waits for its
     /// end.
     [[nodiscard]] bool working() const noexcept { return working_.load(std::memory_order_acquire); }
+    /// Waits a little for it to leave its work; false: it has not. No GIL: the work may need it.
+    bool let_work_end() const noexcept;
     /// After fork, in the child: the thread does not exist there.
     void forget() noexcept;
 

@@ -136,12 +136,17 @@ bool nothing_is_lent(const core::interpreter& here) noexcept {
 }
 
 /// Alone again: nobody else posts any more, and a process with extra threads gets a warning from os.fork. A
-/// helper that has, or may get, code of the user's to run is not waited for, since the caller may hold locks
-/// of the user's: it ends by itself.
+/// helper that has, or may get, code of the user's to run is not waited for long, since the caller may hold
+/// locks of the user's: it ends by itself.
 void rest_helper(core::interpreter& here) {
     drain(here);
     here.resting.store(true);
     core::helper& helper = core::helper_of(here);
+    if (helper.working()) {
+        Py_BEGIN_ALLOW_THREADS;
+        helper.let_work_end();
+        Py_END_ALLOW_THREADS;
+    }
     if (nothing_is_lent(here) && !helper.working()) {
         stop_helper(here);
     } else {

@@ -165,7 +165,7 @@ def test_very_deep_tuples(bounce: Bounce) -> None:
         [1, [2, [3]]],
         {"k": [1, {2: b"x"}], (1, 2): None},
         {1, 2, 3},
-        frozenset("abc"),
+        frozenset({1, 2}),
         bytearray(b"abc"),
         bytearray(LARGE),
         array.array("d", [1.5, -0.0]),
