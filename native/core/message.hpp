@@ -9,6 +9,7 @@
 /// fail.
 #pragma once
 
+#include "core/byte_buffer.hpp"
 #include "core/share.hpp"
 
 #include <cstddef>
@@ -43,7 +44,7 @@ struct attachment {
 
 /// The body of a value that does not fit inline.
 struct parcel {
-    std::vector<std::byte> data;                          ///< encoded by layer crossing
+    byte_buffer data;                                     ///< encoded by layer crossing
     std::vector<share> shares;                            ///< in the order `data` refers to them
     std::vector<std::unique_ptr<attachment>> attachments; ///< likewise
 };

@@ -1,7 +1,6 @@
 #include "crossing/crossing.hpp"
 
 #include "crossing/kinds.hpp"
-#include "crossing/pickling.hpp"
 #include "crossing/reader.hpp"
 #include "crossing/writer.hpp"
 
@@ -90,18 +89,19 @@ ref decode_simple(core::interpreter& to, message& m) {
 
 } // namespace
 
-message encode(core::interpreter& from, PyObject* o) {
-    if (message simple = encode_simple(from, o); !simple.empty()) {
-        return simple;
-    }
+namespace {
+
+message encode_parcel(core::interpreter& from, PyObject* o, bool placing) {
     auto body = std::make_unique<core::parcel>();
-    if (!writer(from, *body).write(o)) {
-        // Something in it has no native kind. The whole goes by pickle, so that what its parts share stays
-        // shared.
-        body = std::make_unique<core::parcel>();
-        write_pickle(from, o, *body);
-    }
+    writer(from, *body, placing).write(o);
     return {static_cast<std::uint8_t>(kind::parcel), std::move(body)};
+}
+
+} // namespace
+
+message encode(core::interpreter& from, PyObject* o) {
+    message simple = encode_simple(from, o);
+    return simple.empty() ? encode_parcel(from, o, false) : std::move(simple);
 }
 
 ref decode(core::interpreter& to, message m) {
@@ -109,6 +109,10 @@ ref decode(core::interpreter& to, message m) {
         return reader(to, *body).read();
     }
     return decode_simple(to, m);
+}
+
+ref clone(core::interpreter& here, PyObject* o, bool placing) {
+    return decode(here, encode_parcel(here, o, placing));
 }
 
 bool is_shareable(core::interpreter& from, PyObject* o) {

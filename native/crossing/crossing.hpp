@@ -20,6 +20,11 @@ namespace isthmus::crossing {
 /// Consumes the message, also when it throws (python_error: MemoryError, or what unpickling raised).
 [[nodiscard]] py::ref decode(core::interpreter& to, core::message m);
 
+/// `o` there and back without leaving: what the receiver of a message would get, in the same interpreter.
+/// `placing`: large `bytes` and `str` in it arrive as objects that lie in shared memory. Throws as encode and
+/// decode do.
+[[nodiscard]] py::ref clone(core::interpreter& here, PyObject* o, bool placing);
+
 /// Whether `encode` would take it. Runs the same code, so that it tells the truth in depth.
 [[nodiscard]] bool is_shareable(core::interpreter& from, PyObject* o);
 

@@ -298,7 +298,7 @@ std::unique_ptr<core::attachment> pack_view(core::interpreter& from, PyObject* o
 core::message encode_view(core::interpreter& from, PyObject* o) {
     auto body = std::make_unique<core::parcel>();
     body->attachments.reserve(1);
-    body->data.push_back(static_cast<std::byte>(tag::handle));
+    *body->data.extend(1) = static_cast<std::byte>(tag::attachment);
     body->attachments.push_back(pack_view(from, o));
     return {static_cast<std::uint8_t>(kind::parcel), std::move(body)};
 }

@@ -41,14 +41,6 @@ core::interpreter_ref owner_of(core::interpreter& here, PyObject* o) {
     return core::interpreters().find_identity(s->owner.load());
 }
 
-/// An equal object of its own; large ones are placed in a slot by the allocator hook.
-ref copy_of(PyObject* o, form f) {
-    if (f == form::bytes) {
-        return require(PyBytes_FromStringAndSize(PyBytes_AS_STRING(o), PyBytes_GET_SIZE(o)));
-    }
-    return require(PyUnicode_FromKindAndData(PyUnicode_KIND(o), PyUnicode_DATA(o), PyUnicode_GET_LENGTH(o)));
-}
-
 const char* crossing_name(PyObject* o, const core::slot* s) {
     if (crossing::crosses_as_view(o)) {
         return "view";
@@ -82,21 +74,21 @@ PyObject* enable(PyObject*, PyObject*) {
 
 PyObject* share(PyObject* module, PyObject* o) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        state& s = state_of(module);
-        const form f = py::compat::form_of(o);
-        if (f == form::none) {
-            py::fail(s.not_shareable_error, "share() takes bytes or str, not %.200s", Py_TYPE(o)->tp_name);
-        }
+        const state& s = state_of(module);
         py::enable_placement();
         py::warn_if_copying();
-        const std::size_t size = py::compat::block_size_of(o, f);
-        if (size < py::twin_threshold() || core::memory().find(o) != nullptr) {
+        const form f = py::compat::form_of(o);
+        if (f != form::none &&
+            (py::compat::block_size_of(o, f) < py::twin_threshold() || core::memory().find(o) != nullptr)) {
             return Py_NewRef(o);
         }
-        ref copied = copy_of(o, f);
-        statistics::add(counter::payload_bytes_copied, size);
-        return copied.release();
+        return crossing::clone(*s.here, o, true).release();
     });
+}
+
+PyObject* clone(PyObject* module, PyObject* o) {
+    return guarded<PyObject*>(nullptr,
+                              [&]() { return crossing::clone(*state_of(module).here, o, false).release(); });
 }
 
 PyObject* owner(PyObject* module, PyObject* o) {

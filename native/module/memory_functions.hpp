@@ -7,6 +7,7 @@ namespace isthmus::module {
 
 PyObject* enable(PyObject* module, PyObject*);
 PyObject* share(PyObject* module, PyObject* o);
+PyObject* clone(PyObject* module, PyObject* o);
 PyObject* owner(PyObject* module, PyObject* o);
 PyObject* describe(PyObject* module, PyObject* o);
 PyObject* same_memory(PyObject* module, PyObject* const* args, Py_ssize_t count);

@@ -144,8 +144,12 @@ PyMethodDef functions[] = {
      "Otherwise this begins with the first create(). RuntimeWarning if it is not possible here; everything "
      "is copied then."},
     {"share", share, METH_O,
-     "share(obj, /)\n--\n\nAn equal object that lies in shared memory: one copy now, none when it is sent. "
-     "NotShareableError unless bytes or str."},
+     "share(obj, /)\n--\n\nAn equal object whose large bytes and str lie in shared memory: one copy now, "
+     "none "
+     "when it is sent.\n\nA container or object is rebuilt as if it had been sent here; bytes and str that "
+     "lie "
+     "there already, or are small, are returned as they are. NotShareableError if it could not be sent."},
+    {"clone", clone, METH_O, nullptr},
     {"owner", owner, METH_O,
      "owner(obj, /)\n--\n\nThe interpreter whose memory `obj` lies in; None if in none that is shared."},
     {"describe", describe, METH_O,

@@ -213,24 +213,26 @@ def reduce(obj: FunctionType | CellType, cells: dict[int, CellType], whole: bool
     return NotImplemented if _is_known_by_name(obj) else _by_code(obj, cells, whole)
 
 
-def parts(obj: object) -> Iterator[tuple[str, object]]:
-    """What of a function by code may be unable to cross, and how to call it."""
+def name_of_part(obj: object, keys: Iterator[Any]) -> str:
+    """What to call a part of a function by code that can't cross; `keys` lead to it from its state."""
     f = obj.function if isinstance(obj, Script) else obj
-    if not isinstance(f, FunctionType) or (f is obj and _is_known_by_name(f)):
-        return
+    assert isinstance(f, FunctionType)
     name = f.__qualname__
-    for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-        if cell != CellType():  # bound
-            yield f"<{variable!r} in the closure of {name}>", _sendable(cell.cell_contents)
-    for needed in _compiled_form(f.__code__)[1]:
-        if needed in f.__globals__:
-            yield f"<the global {needed!r} of {name}>", _sendable(f.__globals__[needed])
-    for i, value in enumerate(f.__defaults__ or ()):
-        yield f"<default {i} of {name}>", value
-    for argument, value in (f.__kwdefaults__ or {}).items():
-        yield f"<default of {argument!r} of {name}>", value
-    for attribute, value in f.__dict__.items():
-        yield f"<attribute {attribute!r} of {name}>", value
+    group = next(keys, None)
+    match group:
+        case 0:
+            return f"<default {next(keys)} of {name}>"
+        case 1:
+            return f"<default of {next(keys)!r} of {name}>"
+        case 3:
+            variable = f.__code__.co_freevars[next(keys)]
+            next(keys)  # the one content of the cell
+            return f"<{variable!r} in the closure of {name}>"
+        case 4:
+            return f"<the global {next(keys)!r} of {name}>"
+        case 7:
+            return f"<attribute {next(keys)!r} of {name}>"
+    return f"<{name}>"
 
 
 def blamed(obj: object) -> str:

@@ -88,7 +88,8 @@ TEST(message, drops_all_a_parcel_holds_once) {
     shared_slot owned;
     std::atomic<int> alive{0};
     auto body = std::make_unique<parcel>();
-    body->data = some_bytes(1000);
+    const auto bytes = some_bytes(1000);
+    body->data.append(bytes.data(), bytes.size());
     body->shares.push_back(owned.claim());
     body->shares.push_back(owned.claim());
     body->attachments.push_back(std::make_unique<tracer>(alive));
