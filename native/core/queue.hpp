@@ -50,6 +50,10 @@ class queue final : public conduit {
     [[nodiscard]] bool full() noexcept;
     [[nodiscard]] std::size_t parked_getters() noexcept;
     [[nodiscard]] std::size_t parked_putters() noexcept;
+    /// How long the next get or put that has to wait spins first.
+    [[nodiscard]] futex::nanoseconds spins(end which) const noexcept {
+        return (which == end::recv ? get_spin_ : put_spin_).get();
+    }
 
     void add_holder(end which, party& by) override;
     void drop_holder(end which, party& by) noexcept override;
@@ -87,6 +91,8 @@ class queue final : public conduit {
     const std::int64_t maxsize_;
     const unbound fallback_;
 
+    spin_budget get_spin_;
+    spin_budget put_spin_;
     short_lock lock_; ///< guards all below
     std::deque<item> items_;
     parking_queue getters_;
