@@ -22,16 +22,22 @@ using py::guarded;
 using py::ref;
 using py::require;
 
-/// The next message; waits for it at most until the deadline. Throws python_error.
-message next_message(end_object& self, core::futex::deadline until) {
+/// Receives into `m`; waits at most until the deadline. Throws python_error.
+outcome await_message(end_object& self, core::futex::deadline until, message& m) {
     core::interpreter& here = *self.here;
     py::drain(here);
-    message m;
-    outcome how = self.of->try_recv(*here.side, m);
-    if (how == outcome::would_block) {
-        how = py::wait_for(here,
-                           [&](core::wait_site& site) { return self.of->recv(*here.side, m, until, site); });
+    const outcome how = self.of->try_recv(*here.side, m);
+    if (how != outcome::would_block) {
+        return how;
     }
+    return py::wait_for(here,
+                        [&](core::wait_site& site) { return self.of->recv(*here.side, m, until, site); });
+}
+
+/// The next message. Throws python_error, also if there will be none.
+message next_message(end_object& self, core::futex::deadline until) {
+    message m;
+    const outcome how = await_message(self, until, m);
     if (how != outcome::ok) {
         raise_outcome(*self.module, how, *self.of);
     }
@@ -140,17 +146,10 @@ PyObject* recv_recv_many(PyObject* o, PyObject* const* args, Py_ssize_t count, P
 } // namespace
 
 PyObject* recv_next(PyObject* o) {
-    PyObject* const item = guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         end_object& self = end_of(o);
-        core::interpreter& here = *self.here;
-        py::drain(here);
         message m;
-        outcome how = self.of->try_recv(*here.side, m);
-        if (how == outcome::would_block) {
-            how = py::wait_for(here, [&](core::wait_site& site) {
-                return self.of->recv(*here.side, m, std::nullopt, site);
-            });
-        }
+        const outcome how = await_message(self, std::nullopt, m);
         if (how == outcome::closed) {
             return nullptr; // the senders are gone: the iteration is over
         }
@@ -159,7 +158,6 @@ PyObject* recv_next(PyObject* o) {
         }
         return received(self, std::move(m)).release();
     });
-    return item;
 }
 
 PyMethodDef recv_methods[] = {
