@@ -160,34 +160,33 @@ PyObject* recv_next(PyObject* o) {
     });
 }
 
-PyMethodDef recv_methods[] = {
-    {"recv", method(recv_recv), METH_FASTCALL | METH_KEYWORDS,
-     "recv($self, timeout=None)\n--\n\n"
-     "Wait for the next object, at most `timeout` seconds, and return it.\n\n"
-     "Raises TimeoutError; EOFError once nothing is left and the senders are gone; ValueError if this "
-     "interpreter closed its end;\n"
-     "what the channel was poisoned with; InterpreterError if this interpreter is being closed."},
-    {"recv_nowait", method(recv_recv_nowait), METH_FASTCALL | METH_KEYWORDS,
-     "recv_nowait($self, default=None)\n--\n\nReturn the next object, or `default` if there is none now. "
-     "Otherwise as recv()."},
-    {"recv_many", method(recv_recv_many), METH_FASTCALL | METH_KEYWORDS,
-     "recv_many($self, max, timeout=None)\n--\n\n"
-     "Wait for the next object as recv() does; return it and those that are there already, at most `max`, as "
-     "a list.\n\n"
-     "If one of them can't be rebuilt here, its error has the others as `received`."},
-    {"close", end_close, METH_NOARGS, close_doc},
-    {"poison", end_poison, METH_O, poison_doc},
-    {"statistics", end_statistics, METH_NOARGS, statistics_doc},
-    {"fileno", end_fileno, METH_NOARGS,
-     "fileno($self)\n--\n\n"
-     "A descriptor that is readable while recv() would not block, for select, selectors and event loops.\n\n"
-     "At capacity 0: while a sender waits. Never read from it or close it; it is valid while this "
-     "interpreter "
-     "holds the end.\n"
-     "ValueError if this interpreter closed the end; OSError if there are no descriptors left."},
-    {"__enter__", end_enter, METH_NOARGS, nullptr},
-    {"__exit__", end_exit, METH_VARARGS, nullptr},
-    {"__reduce__", end_reduce, METH_NOARGS, nullptr},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef* recv_methods() {
+    static const PyMethodDef own[] = {
+        {"recv", method(recv_recv), METH_FASTCALL | METH_KEYWORDS,
+         "recv($self, timeout=None)\n--\n\n"
+         "Wait for the next object, at most `timeout` seconds, and return it.\n\n"
+         "Raises TimeoutError; EOFError once nothing is left and the senders are gone; ValueError if this "
+         "interpreter closed its end;\n"
+         "what the channel was poisoned with; InterpreterError if this interpreter is being closed."},
+        {"recv_nowait", method(recv_recv_nowait), METH_FASTCALL | METH_KEYWORDS,
+         "recv_nowait($self, default=None)\n--\n\nReturn the next object, or `default` if there is none now. "
+         "Otherwise as recv()."},
+        {"recv_many", method(recv_recv_many), METH_FASTCALL | METH_KEYWORDS,
+         "recv_many($self, max, timeout=None)\n--\n\n"
+         "Wait for the next object as recv() does; return it and those that are there already, at most "
+         "`max`, as "
+         "a list.\n\n"
+         "If one of them can't be rebuilt here, its error has the others as `received`."},
+        {"fileno", end_fileno, METH_NOARGS,
+         "fileno($self)\n--\n\n"
+         "A descriptor that is readable while recv() would not block, for select, selectors and event "
+         "loops.\n\n"
+         "At capacity 0: while a sender waits. Never read from it or close it; it is valid while this "
+         "interpreter "
+         "holds the end.\n"
+         "ValueError if this interpreter closed the end; OSError if there are no descriptors left."}};
+    static auto table = with_common_methods(own);
+    return table.data();
+}
 
 } // namespace isthmus::module
