@@ -3,7 +3,8 @@
 #include "module/arguments.hpp"
 #include "module/end_object.hpp"
 #include "module/interpreters.hpp"
-#include "module/methods.hpp"
+
+#include "cpython/methods.hpp"
 
 #include "core/cycles.hpp"
 
@@ -19,6 +20,7 @@ using core::outcome;
 using py::guarded;
 using py::ref;
 using py::require;
+using py::slot;
 
 end which_of(PyObject* o) noexcept {
     return Py_TYPE(o) == end_of(o).module->recv_type ? end::recv : end::send;

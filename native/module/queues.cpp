@@ -1,10 +1,10 @@
 #include "module/queues.hpp"
 
 #include "module/arguments.hpp"
-#include "module/methods.hpp"
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
@@ -19,8 +19,10 @@ using core::outcome;
 using core::queue;
 using core::unbound;
 using py::guarded;
+using py::method;
 using py::ref;
 using py::require;
+using py::slot;
 
 /// The Python half, with exceptions and markers; imported when first needed, since it takes `queue` along.
 ref python_half(const char* name) {

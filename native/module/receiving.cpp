@@ -3,10 +3,10 @@
 #include "module/arguments.hpp"
 #include "module/end_object.hpp"
 #include "module/ends.hpp"
-#include "module/methods.hpp"
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
@@ -19,6 +19,7 @@ namespace {
 using core::message;
 using core::outcome;
 using py::guarded;
+using py::method;
 using py::ref;
 using py::require;
 

@@ -3,11 +3,11 @@
 #include "module/arguments.hpp"
 #include "module/end_object.hpp"
 #include "module/ends.hpp"
-#include "module/methods.hpp"
 #include "module/views.hpp"
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
@@ -19,6 +19,7 @@ namespace {
 using core::message;
 using core::outcome;
 using py::guarded;
+using py::method;
 using py::ref;
 using py::require;
 
@@ -172,8 +173,7 @@ PyMethodDef* send_methods() {
          "Send `obj`; wait until it was received (rendezvous) or there is room, at most `timeout` "
          "seconds.\n\n"
          "Raises TimeoutError (it was not received); EOFError once the receivers are gone; ValueError if "
-         "this "
-         "interpreter closed its\n"
+         "this interpreter closed its\n"
          "end; what the channel was poisoned with; NotShareableError naming the part that can't cross; "
          "InterpreterError if this interpreter is\nbeing closed."},
         {"send_nowait", send_send_nowait, METH_O,
@@ -183,8 +183,7 @@ PyMethodDef* send_methods() {
         {"send_many", method(send_send_many), METH_FASTCALL | METH_KEYWORDS,
          "send_many($self, iterable, timeout=None)\n--\n\n"
          "Send each object of an iterable, in order, as send() would, within `timeout` seconds for all; "
-         "return "
-         "how many.\n\n"
+         "return how many.\n\n"
          "An error has the number of those that were sent as `sent`."},
         {"fileno", end_fileno, METH_NOARGS,
          "fileno($self)\n--\n\n"
