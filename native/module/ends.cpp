@@ -70,11 +70,7 @@ PyObject* end_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
         }
         state& s = state_of_type(type);
         const ref number = require(PyNumber_Index(given));
-        std::shared_ptr<channel> of = channel::all().find(id_of(number.get()));
-        if (of == nullptr) {
-            py::fail(PyExc_ValueError, "there is no channel with id %R", number.get());
-        }
-        return make_end(s, type == s.recv_type ? end::recv : end::send, std::move(of)).release();
+        return end_with_id(s, type == s.recv_type ? end::recv : end::send, number.get()).release();
     });
 }
 
@@ -280,6 +276,14 @@ ref make_end(state& s, end which, std::shared_ptr<channel> of) {
     of->add_holder(which, *s.here->side);
     self.of = std::move(of);
     return made;
+}
+
+ref end_with_id(state& s, end which, PyObject* id) {
+    std::shared_ptr<channel> of = channel::all().find(id_of(id));
+    if (of == nullptr) {
+        py::fail(PyExc_ValueError, "there is no channel with id %R", id);
+    }
+    return make_end(s, which, std::move(of));
 }
 
 std::unique_ptr<core::attachment> pack_end(state& s, PyObject* o) {

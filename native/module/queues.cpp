@@ -71,11 +71,7 @@ PyObject* queue_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
         if (!PyLong_Check(id)) {
             py::fail(PyExc_TypeError, "id must be an int, got %R", id);
         }
-        std::shared_ptr<queue> of = queue::all().find(id_of(id));
-        if (of == nullptr) {
-            py::fail(python_half("QueueNotFoundError").get(), "there is no queue with id %R", id);
-        }
-        return make_queue(state_of_type(type), std::move(of)).release();
+        return queue_with_id(state_of_type(type), id).release();
     });
 }
 
@@ -295,6 +291,14 @@ ref make_queue(state& s, std::shared_ptr<queue> of) {
     self.of = std::move(of);
     require(PyObject_SetItem(s.queues_by_id, key.get(), made.get()));
     return made;
+}
+
+ref queue_with_id(state& s, PyObject* id) {
+    std::shared_ptr<queue> of = queue::all().find(id_of(id));
+    if (of == nullptr) {
+        py::fail(python_half("QueueNotFoundError").get(), "there is no queue with id %R", id);
+    }
+    return make_queue(s, std::move(of));
 }
 
 std::unique_ptr<core::attachment> pack_queue(state& s, PyObject* o) {
