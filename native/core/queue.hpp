@@ -62,6 +62,8 @@ class queue final : public conduit {
     void party_died(party& who) noexcept override;
     [[nodiscard]] claims survey() override;
     void abandon() noexcept override;
+    void lock_all() noexcept override { lock_.lock(); }
+    void unlock_all() noexcept override { lock_.unlock(); }
 
   private:
     struct item {
@@ -82,6 +84,10 @@ class queue final : public conduit {
     void end_parked_under_lock(end which) noexcept;
     [[nodiscard]] std::size_t unbind_some_under_lock(party_id who, std::span<message> dropped) noexcept;
     void under_locks(locked_body body) override;
+    void forget_parked_under_locks() noexcept override {
+        getters_.forget();
+        putters_.forget();
+    }
     [[nodiscard]] bool ready_under_locks(end which, party_id who) noexcept override;
     [[nodiscard]] parking_queue& waiting(end which) noexcept {
         return which == end::recv ? getters_ : putters_;
