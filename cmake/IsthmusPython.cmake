@@ -22,6 +22,10 @@ target_link_libraries(isthmus_crossing PUBLIC isthmus_cpython)
 
 isthmus_layer_sources(module isthmus_module_sources)
 isthmus_stage_layer(module isthmus_module_stage)
+# Linked beside its place and then renamed: whoever imports the package meanwhile sees the old file or the new
+# one, whole, and a process that runs the old one keeps its pages.
+string(REPLACE "-o <TARGET>" "-o <TARGET>.new" CMAKE_CXX_CREATE_SHARED_MODULE "${CMAKE_CXX_CREATE_SHARED_MODULE}")
+list(APPEND CMAKE_CXX_CREATE_SHARED_MODULE "<CMAKE_COMMAND> -E rename <TARGET>.new <TARGET>")
 python_add_library(_isthmus MODULE WITH_SOABI ${isthmus_module_sources})
 target_include_directories(_isthmus PRIVATE "${isthmus_module_stage}")
 target_compile_definitions(_isthmus PRIVATE "ISTHMUS_VERSION=\"${PROJECT_VERSION}\"")

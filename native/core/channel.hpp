@@ -84,6 +84,8 @@ class channel final : public conduit {
     void party_died(party& who) noexcept override;
     [[nodiscard]] claims survey() override;
     void abandon() noexcept override;
+    void lock_all() noexcept override;
+    void unlock_all() noexcept override;
     /// True the first time for this party and end. Ends the party's waits on it with `released`.
     bool close(end which, party& by);
     /// From now on every operation of anybody, current waits included, ends with `poisoned`; what is buffered
@@ -171,6 +173,7 @@ class channel final : public conduit {
     void end_parked_under_both(end which) noexcept;
     [[nodiscard]] bool unheld_under_both() const noexcept;
     void under_locks(locked_body body) override;
+    void forget_parked_under_locks() noexcept override;
     [[nodiscard]] bool ready_under_locks(end which, party_id who) noexcept override;
 
     const channel_id id_;

@@ -136,6 +136,23 @@ void channel::under_locks(locked_body body) {
     body.run(*this, body.context);
 }
 
+void channel::lock_all() noexcept {
+    head_.lock();
+    tail_.lock();
+}
+
+void channel::unlock_all() noexcept {
+    tail_.unlock();
+    head_.unlock();
+}
+
+void channel::forget_parked_under_locks() noexcept {
+    waiting_receivers_.forget();
+    waiting_senders_.forget();
+    parked_receivers_.store(0, std::memory_order_release);
+    parked_senders_.store(0, std::memory_order_release);
+}
+
 bool channel::ready_under_locks(end which, party_id who) noexcept {
     const outcome ended = which == end::recv ? why_recv_ends_under_both(who) : why_send_ends_under_both(who);
     return ended != outcome::ok || possible_under_both(which, nullptr);

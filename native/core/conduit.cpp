@@ -2,11 +2,16 @@
 
 #include "core/channel.hpp"
 #include "core/cycles.hpp"
+#include "core/forking.hpp"
 #include "core/queue.hpp"
 
 #include <algorithm>
 
 namespace isthmus::core {
+
+conduit::conduit() noexcept {
+    survive_forks();
+}
 
 conduit::~conduit() {
     forget_suspect(*this);
@@ -49,6 +54,14 @@ void conduit::refresh() noexcept {
 void conduit::drop_watch_under_locks(end which, party_id who) noexcept {
     std::erase_if(watches_, [&](const watch_entry& w) { return w.which == which && w.who == who; });
     watched_.store(!watches_.empty(), std::memory_order_relaxed);
+}
+
+void conduit::forget_other_threads() noexcept {
+    forget_parked_under_locks();
+    // One that can't be had is made anew, or refused, when it is asked for again.
+    std::erase_if(watches_, [](watch_entry& w) { return !w.level.separate(); });
+    watched_.store(!watches_.empty(), std::memory_order_relaxed);
+    refresh_under_locks();
 }
 
 travelling_end::travelling_end(std::shared_ptr<conduit> c, end w) noexcept : of(std::move(c)), which(w) {

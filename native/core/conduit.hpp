@@ -61,8 +61,14 @@ class conduit : public std::enable_shared_from_this<conduit> {
     /// Nobody can reach it any more: ends it for everybody and drops what is buffered.
     virtual void abandon() noexcept = 0;
 
+    // For a fork (forking.hpp).
+    virtual void lock_all() noexcept = 0;
+    virtual void unlock_all() noexcept = 0;
+    /// In the child, under all locks.
+    void forget_other_threads() noexcept;
+
   protected:
-    conduit() noexcept = default;
+    conduit() noexcept;
 
     /// To be called after every operation that may have changed readiness, with no lock held.
     void note_change() noexcept {
@@ -87,6 +93,7 @@ class conduit : public std::enable_shared_from_this<conduit> {
     };
     /// Takes all locks of the conduit for as long as `body` runs.
     virtual void under_locks(locked_body body) = 0;
+    virtual void forget_parked_under_locks() noexcept = 0;
     [[nodiscard]] virtual bool ready_under_locks(end which, party_id who) noexcept = 0;
     void refresh() noexcept;
 

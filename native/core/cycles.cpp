@@ -137,6 +137,18 @@ void note_claim() noexcept {
     all().claims.fetch_add(1, std::memory_order_seq_cst);
 }
 
+void lock_suspicion() noexcept {
+    all().guard.lock();
+}
+
+void unlock_suspicion() noexcept {
+    all().guard.unlock();
+}
+
+void forget_collector() noexcept {
+    all().collecting.store(false);
+}
+
 void collect_cycles() noexcept {
     suspicion& s = all();
     s.wanted.store(true);

@@ -20,6 +20,11 @@ void suspect(conduit& c) noexcept;
 void forget_suspect(conduit& c) noexcept;
 /// To be called where a claim on a conduit is added, under its locks: a survey made before is outdated.
 void note_claim() noexcept;
+// For a fork (forking.hpp).
+void lock_suspicion() noexcept;
+void unlock_suspicion() noexcept;
+/// In the child: the thread that was collecting, if any, is not there to end it.
+void forget_collector() noexcept;
 /// Collects all garbage there is. What it holds is dropped on this thread.
 void collect_cycles() noexcept;
 

@@ -14,8 +14,8 @@
 
 namespace isthmus::core {
 
-/// Thread rules: any thread. Its lock is taken before no other lock and never under one. `T` removes itself
-/// by `forget` in its destructor.
+/// Thread rules: any thread. Its lock is taken before no other lock (but at a fork, see forking.hpp) and
+/// never under one. `T` removes itself by `forget` at the beginning of its destructor.
 template <typename T> class directory {
   public:
     [[nodiscard]] std::uint64_t next_id() noexcept {
@@ -24,7 +24,7 @@ template <typename T> class directory {
 
     void enter(std::uint64_t id, const std::shared_ptr<T>& made) {
         const std::lock_guard guard(lock_);
-        members_.emplace(id, made);
+        members_.emplace(id, member{made.get(), made});
     }
     void forget(std::uint64_t id) noexcept {
         const std::lock_guard guard(lock_);
@@ -33,7 +33,7 @@ template <typename T> class directory {
     [[nodiscard]] std::shared_ptr<T> find(std::uint64_t id) noexcept {
         const std::lock_guard guard(lock_);
         const auto at = members_.find(id);
-        return at == members_.end() ? nullptr : at->second.lock();
+        return at == members_.end() ? nullptr : at->second.held.lock();
     }
     /// Oldest first. Allocates nothing; the lock is not held while `visit` runs.
     template <typename Visit> void for_each(Visit visit) {
@@ -50,11 +50,25 @@ template <typename T> class directory {
         return found;
     }
 
+    // For a fork. While the lock is held no T goes away, even one that nobody refers to any more.
+    void lock() noexcept { lock_.lock(); }
+    void unlock() noexcept { lock_.unlock(); }
+    template <typename Visit> void for_each_under_lock(Visit visit) {
+        for (const auto& [id, each] : members_) {
+            visit(*each.at);
+        }
+    }
+
   private:
+    struct member {
+        T* at;
+        std::weak_ptr<T> held;
+    };
+
     [[nodiscard]] std::pair<std::uint64_t, std::shared_ptr<T>> next_after(std::uint64_t id) noexcept {
         const std::lock_guard guard(lock_);
         for (auto at = members_.upper_bound(id); at != members_.end(); ++at) {
-            if (std::shared_ptr<T> found = at->second.lock()) {
+            if (std::shared_ptr<T> found = at->second.held.lock()) {
                 return {at->first, std::move(found)};
             }
         }
@@ -62,7 +76,7 @@ template <typename T> class directory {
     }
 
     short_lock lock_;
-    std::map<std::uint64_t, std::weak_ptr<T>> members_;
+    std::map<std::uint64_t, member> members_;
     std::atomic<std::uint64_t> last_{0};
 };
 

@@ -18,15 +18,16 @@ class gate {
     /// True: the interpreter will not end before `leave()`.
     [[nodiscard]] bool enter() noexcept {
         if ((word_.fetch_add(1, std::memory_order_acq_rel) & shut_bit) == 0) {
+            inside_ = this;
             return true;
         }
-        leave();
+        step_out();
         return false;
     }
+    /// By the thread that entered.
     void leave() noexcept {
-        if (word_.fetch_sub(1, std::memory_order_acq_rel) == (shut_bit | 1U)) {
-            futex::wake(&word_, every);
-        }
+        inside_ = nullptr;
+        step_out();
     }
     void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_acq_rel); }
     /// Returns once nobody is inside. Precondition: shut(), and no GIL held.
@@ -36,13 +37,25 @@ class gate {
             futex::wait(word_, now);
         }
     }
+    /// In a forked child: nobody but the forking thread can be inside, and nobody else would ever leave.
+    void forget_other_threads() noexcept {
+        const std::uint32_t shut = word_.load(std::memory_order_relaxed) & shut_bit;
+        word_.store(shut | (inside_ == this ? 1U : 0U), std::memory_order_release);
+    }
     [[nodiscard]] bool is_shut() const noexcept {
         return (word_.load(std::memory_order_acquire) & shut_bit) != 0;
     }
 
   private:
+    void step_out() noexcept {
+        if (word_.fetch_sub(1, std::memory_order_acq_rel) == (shut_bit | 1U)) {
+            futex::wake(&word_, every);
+        }
+    }
     static constexpr std::uint32_t shut_bit = std::uint32_t{1} << 31;
     static constexpr int every = 0x7fffffff;
+    /// What this thread has entered. It never is inside two: it enters for one interpreter and leaves.
+    static inline thread_local const gate* inside_ = nullptr;
     futex::word word_{0};
 };
 

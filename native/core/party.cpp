@@ -1,5 +1,7 @@
 #include "core/party.hpp"
 
+#include "core/directory.hpp"
+#include "core/immortal.hpp"
 #include "core/waiter.hpp"
 
 #include <limits>
@@ -8,8 +10,18 @@
 namespace isthmus::core {
 
 std::shared_ptr<party> party::create() {
-    static std::atomic<party_id> last{0};
-    return std::shared_ptr<party>(new party(last.fetch_add(1, std::memory_order_relaxed) + 1));
+    const party_id id = all().next_id();
+    std::shared_ptr<party> made(new party(id));
+    all().enter(id, made);
+    return made;
+}
+
+directory<party>& party::all() noexcept {
+    return immortal<directory<party>>();
+}
+
+party::~party() {
+    all().forget(id_);
 }
 
 void party::begin_close() noexcept {
@@ -59,6 +71,14 @@ void party::withdraw(waiter& w) noexcept {
         w.next_of_party_->previous_of_party_ = w.previous_of_party_;
     }
     (w.previous_of_party_ != nullptr ? w.previous_of_party_->next_of_party_ : enrolled_) = w.next_of_party_;
+}
+
+void party::forget_waits() noexcept {
+    std::destroy_at(&enrolled_lock_); // its holder may be one of them
+    std::construct_at(&enrolled_lock_);
+    enrolled_ = nullptr;
+    present_.store(0, std::memory_order_seq_cst);
+    awaited_.store(false, std::memory_order_seq_cst);
 }
 
 } // namespace isthmus::core

@@ -14,6 +14,7 @@
 namespace isthmus::core {
 
 class waiter;
+template <typename T> class directory;
 
 /// Never used again in this process, unlike CPython's interpreter ids. 0 is nobody.
 using party_id = std::uint64_t;
@@ -23,6 +24,9 @@ class party {
     /// May throw std::bad_alloc.
     [[nodiscard]] static std::shared_ptr<party> create();
 
+    /// All that somebody still refers to.
+    [[nodiscard]] static directory<party>& all() noexcept;
+    ~party();
     party(const party&) = delete;
     party& operator=(const party&) = delete;
 
@@ -58,6 +62,10 @@ class party {
     /// Lists a waiter that is about to sleep, so that begin_close finds it; false: closing, don't sleep.
     [[nodiscard]] bool enroll(waiter& w) noexcept;
     void withdraw(waiter& w) noexcept;
+
+    /// In a forked child: the threads that waited don't exist. Whatever they were doing with the list is
+    /// over.
+    void forget_waits() noexcept;
 
   private:
     explicit party(party_id id) noexcept : id_(id) {}

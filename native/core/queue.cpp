@@ -51,12 +51,12 @@ outcome queue::attempt(end which, party& by, message& m) {
 
 outcome queue::put(party& by, message& m, futex::deadline until, wait_site& site) {
     const select_case only{this, end::send, &m};
-    return select(by, {&only, 1}, until, site).how;
+    return select(by, {&only, 1}, until, site, put_spin_).how;
 }
 
 outcome queue::get(party& by, message& out, futex::deadline until, wait_site& site) {
     const select_case only{this, end::recv, &out};
-    return select(by, {&only, 1}, until, site).how;
+    return select(by, {&only, 1}, until, site, get_spin_).how;
 }
 
 outcome queue::put_under_lock(party_id by, message& m, wakeup& owed) {

@@ -50,6 +50,10 @@ class queue final : public conduit {
     [[nodiscard]] bool full() noexcept;
     [[nodiscard]] std::size_t parked_getters() noexcept;
     [[nodiscard]] std::size_t parked_putters() noexcept;
+    /// How long the next get or put that has to wait spins first.
+    [[nodiscard]] futex::nanoseconds spins(end which) const noexcept {
+        return (which == end::recv ? get_spin_ : put_spin_).get();
+    }
 
     void add_holder(end which, party& by) override;
     void drop_holder(end which, party& by) noexcept override;
@@ -58,6 +62,8 @@ class queue final : public conduit {
     void party_died(party& who) noexcept override;
     [[nodiscard]] claims survey() override;
     void abandon() noexcept override;
+    void lock_all() noexcept override { lock_.lock(); }
+    void unlock_all() noexcept override { lock_.unlock(); }
 
   private:
     struct item {
@@ -78,6 +84,10 @@ class queue final : public conduit {
     void end_parked_under_lock(end which) noexcept;
     [[nodiscard]] std::size_t unbind_some_under_lock(party_id who, std::span<message> dropped) noexcept;
     void under_locks(locked_body body) override;
+    void forget_parked_under_locks() noexcept override {
+        getters_.forget();
+        putters_.forget();
+    }
     [[nodiscard]] bool ready_under_locks(end which, party_id who) noexcept override;
     [[nodiscard]] parking_queue& waiting(end which) noexcept {
         return which == end::recv ? getters_ : putters_;
@@ -87,6 +97,8 @@ class queue final : public conduit {
     const std::int64_t maxsize_;
     const unbound fallback_;
 
+    spin_budget get_spin_;
+    spin_budget put_spin_;
     short_lock lock_; ///< guards all below
     std::deque<item> items_;
     parking_queue getters_;

@@ -17,6 +17,9 @@ class readiness {
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
     /// A system call only if that changes something; never blocks.
     void set(bool ready) noexcept;
+    /// In a forked child: gives the descriptor's number an eventfd that the parent does not share; not
+    /// readable at first. False: none could be made, or somebody else closed ours.
+    [[nodiscard]] bool separate() noexcept;
 
   private:
     int descriptor_ = -1;

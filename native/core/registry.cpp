@@ -1,6 +1,7 @@
 #include "core/registry.hpp"
 
 #include "core/conduit.hpp"
+#include "core/forking.hpp"
 #include "core/immortal.hpp"
 #include "core/view.hpp"
 
@@ -32,17 +33,32 @@ helper& helper_of(interpreter& of) noexcept {
 }
 
 void registry::prepare_for_fork() {
-    pthread_atfork([] { interpreters().lock_.lock(); }, [] { interpreters().lock_.unlock(); },
-                   [] {
-                       // Only the forking thread exists in the child.
-                       for (helper& each : helpers()) {
-                           each.forget();
-                       }
-                       for (const interpreter_ref& each : interpreters().records_) {
-                           each->service.forget();
-                       }
-                       interpreters().lock_.unlock();
-                   });
+    survive_forks();
+    static constexpr auto unlock_all = [] {
+        for (const interpreter_ref& each : interpreters().records_) {
+            each->lent_lock.unlock();
+        }
+        interpreters().lock_.unlock();
+    };
+    pthread_atfork(
+        [] {
+            interpreters().lock_.lock();
+            for (const interpreter_ref& each : interpreters().records_) {
+                each->lent_lock.lock();
+            }
+        },
+        unlock_all,
+        [] {
+            // Only the forking thread exists in the child.
+            for (helper& each : helpers()) {
+                each.forget();
+            }
+            for (const interpreter_ref& each : interpreters().records_) {
+                each->service.forget();
+                each->entry.forget_other_threads();
+            }
+            unlock_all();
+        });
 }
 
 interpreter_ref registry::attach(void* state, std::int64_t number, bool own_gil, bool is_main,

@@ -6,8 +6,6 @@
 namespace isthmus::core {
 namespace {
 
-constinit spin_budget spinning; ///< all selects': what one learns of the machine holds for the next
-
 /// Where to begin. A plain counter would beat in time with callers that alternate.
 std::size_t next_start(std::size_t count) noexcept {
     thread_local std::uint64_t state = 0x9E3779B97F4A7C15ULL ^ reinterpret_cast<std::uintptr_t>(&state);
@@ -35,7 +33,7 @@ class waiting_select {
         : by_(by), cases_(cases), places_(room) {}
 
     /// would_block: a case became possible while the others were being parked.
-    selected run(futex::deadline until, wait_site& site) {
+    selected run(futex::deadline until, wait_site& site, spin_budget& spinning) {
         std::size_t parked_cases = 0;
         try {
             parked_cases = park_all();
@@ -106,7 +104,8 @@ selected try_select(party& by, std::span<const select_case> cases) {
     return {outcome::would_block, 0};
 }
 
-selected select(party& by, std::span<const select_case> cases, futex::deadline until, wait_site& site) {
+selected select(party& by, std::span<const select_case> cases, futex::deadline until, wait_site& site,
+                spin_budget& spinning) {
     places room(cases.size());
     for (;;) {
         if (const selected done = try_select(by, cases); done.how != outcome::would_block) {
@@ -115,7 +114,7 @@ selected select(party& by, std::span<const select_case> cases, futex::deadline u
         if (until && futex::now() >= *until) {
             return {outcome::timed_out, 0};
         }
-        if (const selected done = waiting_select(by, cases, room).run(until, site);
+        if (const selected done = waiting_select(by, cases, room).run(until, site, spinning);
             done.how != outcome::would_block) {
             return done;
         }

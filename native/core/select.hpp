@@ -31,9 +31,11 @@ struct selected {
 /// preferred; while all block, the first to become ready wins. An empty span waits until the deadline.
 /// `scratch` of more than a few cases may throw std::bad_alloc; nothing has happened then.
 ///
-/// Sleeps: no GIL, no lock held. ok, closed, released, poisoned, timed_out, interrupted, party_closing.
+/// `spinning`: of the waits that are alike; kept by the caller, so that no idle place teaches a busy one not
+/// to spin. Sleeps: no GIL, no lock held. ok, closed, released, poisoned, timed_out, interrupted,
+/// party_closing.
 [[nodiscard]] selected select(party& by, std::span<const select_case> cases, futex::deadline until,
-                              wait_site& site);
+                              wait_site& site, spin_budget& spinning);
 /// Tries each once: as above, or would_block.
 [[nodiscard]] selected try_select(party& by, std::span<const select_case> cases);
 

@@ -70,6 +70,10 @@ void spin_budget::wasted() noexcept {
     nanoseconds_.store(try_again ? longest : std::max(shortest, half), std::memory_order_relaxed);
 }
 
+void waiter::forget_other_threads() noexcept {
+    long_spinners.store(0, std::memory_order_relaxed);
+}
+
 bool waiter::complete(outcome how, wakeup& owed, std::uint32_t tag) noexcept {
     const std::uint32_t end = (ended + static_cast<std::uint32_t>(how)) | (tag << tag_shift);
     std::uint32_t seen = state_.load(std::memory_order_relaxed);

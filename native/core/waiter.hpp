@@ -111,6 +111,9 @@ class waiter {
         return state_.load(std::memory_order_acquire) >> tag_shift;
     }
 
+    /// In a forked child: none of them spins.
+    static void forget_other_threads() noexcept;
+
   private:
     friend class party;
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <csignal>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -51,9 +52,21 @@ void arm() noexcept {
     }
 }
 
+enum class place : std::uint8_t { unknown, main, other };
+constinit thread_local place this_thread = place::unknown;
+
+/// In a forked child the thread that forked is the main one, and the parent's main thread waits no more.
+void after_fork_in_child() noexcept {
+    this_thread = place::main;
+    main_wait.store(nullptr);
+}
+
 bool on_main_thread() noexcept {
-    thread_local const bool main = syscall(SYS_gettid) == getpid();
-    return main;
+    if (this_thread == place::unknown) {
+        [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+        this_thread = syscall(SYS_gettid) == getpid() ? place::main : place::other;
+    }
+    return this_thread == place::main;
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 
 #include "cpython/current.hpp"
 #include "cpython/lifecycle.hpp"
+#include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 
 #include "core/view.hpp"
@@ -16,6 +17,7 @@ namespace {
 using core::buffer_layout;
 using py::ref;
 using py::require;
+using py::slot;
 
 /// The loan of a Python exporter. The buffer is filled in place: exporters may point into it.
 class python_loan final : public core::loan {
@@ -150,10 +152,6 @@ PyObject* exporter_repr(PyObject* o) {
     return PyUnicode_FromFormat("<isthmus.View of %zd bytes owned by interpreter %lld>",
                                 static_cast<Py_ssize_t>(shown.layout().length),
                                 static_cast<long long>(shown.of()->owner()->number));
-}
-
-template <typename Function> void* slot(Function* f) noexcept {
-    return reinterpret_cast<void*>(f);
 }
 
 PyType_Slot exporter_slots[] = {

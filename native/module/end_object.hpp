@@ -5,6 +5,9 @@
 
 #include "core/channel.hpp"
 
+#include <algorithm>
+#include <array>
+
 namespace isthmus::module {
 
 /// One end in one interpreter. The party is the interpreter's, so that a thread state is not needed to know
@@ -21,8 +24,9 @@ struct end_object {
     return *reinterpret_cast<end_object*>(o);
 }
 
-extern PyMethodDef recv_methods[]; // receiving.cpp
-extern PyMethodDef send_methods[]; // sending.cpp
+/// Their tables; static storage, as CPython wants it.
+[[nodiscard]] PyMethodDef* recv_methods(); // receiving.cpp
+[[nodiscard]] PyMethodDef* send_methods(); // sending.cpp
 /// `__next__` of RecvChannel.
 PyObject* recv_next(PyObject* o);
 
@@ -39,13 +43,29 @@ inline constexpr char poison_doc[] =
 inline constexpr char statistics_doc[] =
     "statistics($self)\n--\n\nCounts of what passed and what waits, as a named tuple ChannelStatistics.";
 
-// What both ends have, for the tables of both.
+// What both ends have.
 PyObject* end_close(PyObject* o, PyObject*);
 PyObject* end_poison(PyObject* o, PyObject* exception);
 PyObject* end_statistics(PyObject* o, PyObject*);
-PyObject* end_fileno(PyObject* o, PyObject*);
+PyObject* end_fileno(PyObject* o, PyObject*); // each end tells what its descriptor means
 PyObject* end_enter(PyObject* o, PyObject*);
 PyObject* end_exit(PyObject* o, PyObject*);
 PyObject* end_reduce(PyObject* o, PyObject*);
+
+inline constexpr std::array common_methods = {
+    PyMethodDef{"close", end_close, METH_NOARGS, close_doc},
+    PyMethodDef{"poison", end_poison, METH_O, poison_doc},
+    PyMethodDef{"statistics", end_statistics, METH_NOARGS, statistics_doc},
+    PyMethodDef{"__enter__", end_enter, METH_NOARGS, nullptr},
+    PyMethodDef{"__exit__", end_exit, METH_VARARGS, nullptr},
+    PyMethodDef{"__reduce__", end_reduce, METH_NOARGS, nullptr}};
+
+/// The table of an end that has `own` besides.
+template <std::size_t Own>
+[[nodiscard]] constexpr auto with_common_methods(const PyMethodDef (&own)[Own]) noexcept {
+    std::array<PyMethodDef, Own + common_methods.size() + 1> table{}; // the last one is CPython's end mark
+    std::ranges::copy(common_methods, std::ranges::copy(own, table.begin()).out);
+    return table;
+}
 
 } // namespace isthmus::module

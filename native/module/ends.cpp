@@ -3,7 +3,8 @@
 #include "module/arguments.hpp"
 #include "module/end_object.hpp"
 #include "module/interpreters.hpp"
-#include "module/methods.hpp"
+
+#include "cpython/methods.hpp"
 
 #include "core/cycles.hpp"
 
@@ -19,6 +20,7 @@ using core::outcome;
 using py::guarded;
 using py::ref;
 using py::require;
+using py::slot;
 
 end which_of(PyObject* o) noexcept {
     return Py_TYPE(o) == end_of(o).module->recv_type ? end::recv : end::send;
@@ -68,11 +70,7 @@ PyObject* end_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
         }
         state& s = state_of_type(type);
         const ref number = require(PyNumber_Index(given));
-        std::shared_ptr<channel> of = channel::all().find(id_of(number.get()));
-        if (of == nullptr) {
-            py::fail(PyExc_ValueError, "there is no channel with id %R", number.get());
-        }
-        return make_end(s, type == s.recv_type ? end::recv : end::send, std::move(of)).release();
+        return end_with_id(s, type == s.recv_type ? end::recv : end::send, number.get()).release();
     });
 }
 
@@ -144,7 +142,7 @@ PyMemberDef end_members[] = {
 PyType_Slot recv_slots[] = {{Py_tp_new, slot(end_new)},
                             {Py_tp_dealloc, slot(end_dealloc)},
                             {Py_tp_finalize, slot(end_finalize)},
-                            {Py_tp_methods, recv_methods},
+                            {Py_tp_methods, recv_methods()},
                             {Py_tp_getset, end_properties},
                             {Py_tp_members, end_members},
                             {Py_tp_repr, slot(end_repr)},
@@ -159,7 +157,7 @@ PyType_Slot recv_slots[] = {{Py_tp_new, slot(end_new)},
 PyType_Slot send_slots[] = {{Py_tp_new, slot(end_new)},
                             {Py_tp_dealloc, slot(end_dealloc)},
                             {Py_tp_finalize, slot(end_finalize)},
-                            {Py_tp_methods, send_methods},
+                            {Py_tp_methods, send_methods()},
                             {Py_tp_getset, end_properties},
                             {Py_tp_members, end_members},
                             {Py_tp_repr, slot(end_repr)},
@@ -278,6 +276,14 @@ ref make_end(state& s, end which, std::shared_ptr<channel> of) {
     of->add_holder(which, *s.here->side);
     self.of = std::move(of);
     return made;
+}
+
+ref end_with_id(state& s, end which, PyObject* id) {
+    std::shared_ptr<channel> of = channel::all().find(id_of(id));
+    if (of == nullptr) {
+        py::fail(PyExc_ValueError, "there is no channel with id %R", id);
+    }
+    return make_end(s, which, std::move(of));
 }
 
 std::unique_ptr<core::attachment> pack_end(state& s, PyObject* o) {

@@ -13,6 +13,9 @@ void add_end_types(PyObject* module);
 /// A new end object in the current interpreter. Throws python_error, std::bad_alloc.
 [[nodiscard]] py::ref make_end(state& s, core::end which, std::shared_ptr<core::channel> channel);
 
+/// The same for the channel with an id, a Python int. ValueError: there is none, or nobody refers to it.
+[[nodiscard]] py::ref end_with_id(state& s, core::end which, PyObject* id);
+
 /// Sends `m` through `send_end` and waits as `send` does. Throws python_error if it was not sent.
 void send_message(PyObject* send_end, core::message m, core::futex::deadline until);
 

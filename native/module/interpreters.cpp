@@ -1,11 +1,11 @@
 #include "module/interpreters.hpp"
 
 #include "module/interpreter_object.hpp"
-#include "module/methods.hpp"
 #include "module/running.hpp"
 
 #include "cpython/current.hpp"
 #include "cpython/lifecycle.hpp"
+#include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 
 #include <structmember.h>
@@ -14,8 +14,10 @@ namespace isthmus::module {
 namespace {
 
 using py::guarded;
+using py::method;
 using py::ref;
 using py::require;
+using py::slot;
 
 void drop_handle(const core::interpreter_ref& record) {
     // The last handle closes an interpreter that isthmus made, once it is idle (PEP 734). Without a thread

@@ -5,7 +5,6 @@
 #include "module/ends.hpp"
 #include "module/interpreters.hpp"
 #include "module/memory_functions.hpp"
-#include "module/methods.hpp"
 #include "module/queues.hpp"
 #include "module/select.hpp"
 #include "module/standard_library.hpp"
@@ -14,6 +13,7 @@
 #include "crossing/handles.hpp"
 
 #include "cpython/lifecycle.hpp"
+#include "cpython/methods.hpp"
 
 #include <cstring>
 #include <memory>
@@ -26,6 +26,7 @@ namespace isthmus::module {
 namespace {
 
 using py::guarded;
+using py::method;
 using py::ref;
 using py::require;
 

@@ -1,10 +1,10 @@
 #include "module/queues.hpp"
 
 #include "module/arguments.hpp"
-#include "module/methods.hpp"
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
@@ -19,8 +19,10 @@ using core::outcome;
 using core::queue;
 using core::unbound;
 using py::guarded;
+using py::method;
 using py::ref;
 using py::require;
+using py::slot;
 
 /// The Python half, with exceptions and markers; imported when first needed, since it takes `queue` along.
 ref python_half(const char* name) {
@@ -69,11 +71,7 @@ PyObject* queue_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
         if (!PyLong_Check(id)) {
             py::fail(PyExc_TypeError, "id must be an int, got %R", id);
         }
-        std::shared_ptr<queue> of = queue::all().find(id_of(id));
-        if (of == nullptr) {
-            py::fail(python_half("QueueNotFoundError").get(), "there is no queue with id %R", id);
-        }
-        return make_queue(state_of_type(type), std::move(of)).release();
+        return queue_with_id(state_of_type(type), id).release();
     });
 }
 
@@ -293,6 +291,14 @@ ref make_queue(state& s, std::shared_ptr<queue> of) {
     self.of = std::move(of);
     require(PyObject_SetItem(s.queues_by_id, key.get(), made.get()));
     return made;
+}
+
+ref queue_with_id(state& s, PyObject* id) {
+    std::shared_ptr<queue> of = queue::all().find(id_of(id));
+    if (of == nullptr) {
+        py::fail(python_half("QueueNotFoundError").get(), "there is no queue with id %R", id);
+    }
+    return make_queue(s, std::move(of));
 }
 
 std::unique_ptr<core::attachment> pack_queue(state& s, PyObject* o) {

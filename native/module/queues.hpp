@@ -29,6 +29,10 @@ void add_queue_type(PyObject* module);
 /// The object for this queue in the current interpreter. Throws python_error, std::bad_alloc.
 [[nodiscard]] py::ref make_queue(state& s, std::shared_ptr<core::queue> of);
 
+/// The same for the queue with an id, a Python int. QueueNotFoundError: there is none, or nobody refers to
+/// it.
+[[nodiscard]] py::ref queue_with_id(state& s, PyObject* id);
+
 /// What a received message means: its value, or, for a marker, UNBOUND or ItemInterpreterDestroyed. Throws
 /// python_error.
 [[nodiscard]] py::ref taken_out(core::interpreter& here, core::queue& of, core::message m);

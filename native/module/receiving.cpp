@@ -3,10 +3,10 @@
 #include "module/arguments.hpp"
 #include "module/end_object.hpp"
 #include "module/ends.hpp"
-#include "module/methods.hpp"
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
@@ -19,19 +19,26 @@ namespace {
 using core::message;
 using core::outcome;
 using py::guarded;
+using py::method;
 using py::ref;
 using py::require;
 
-/// The next message; waits for it at most until the deadline. Throws python_error.
-message next_message(end_object& self, core::futex::deadline until) {
+/// Receives into `m`; waits at most until the deadline. Throws python_error.
+outcome await_message(end_object& self, core::futex::deadline until, message& m) {
     core::interpreter& here = *self.here;
     py::drain(here);
-    message m;
-    outcome how = self.of->try_recv(*here.side, m);
-    if (how == outcome::would_block) {
-        how = py::wait_for(here,
-                           [&](core::wait_site& site) { return self.of->recv(*here.side, m, until, site); });
+    const outcome how = self.of->try_recv(*here.side, m);
+    if (how != outcome::would_block) {
+        return how;
     }
+    return py::wait_for(here,
+                        [&](core::wait_site& site) { return self.of->recv(*here.side, m, until, site); });
+}
+
+/// The next message. Throws python_error, also if there will be none.
+message next_message(end_object& self, core::futex::deadline until) {
+    message m;
+    const outcome how = await_message(self, until, m);
     if (how != outcome::ok) {
         raise_outcome(*self.module, how, *self.of);
     }
@@ -140,17 +147,10 @@ PyObject* recv_recv_many(PyObject* o, PyObject* const* args, Py_ssize_t count, P
 } // namespace
 
 PyObject* recv_next(PyObject* o) {
-    PyObject* const item = guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         end_object& self = end_of(o);
-        core::interpreter& here = *self.here;
-        py::drain(here);
         message m;
-        outcome how = self.of->try_recv(*here.side, m);
-        if (how == outcome::would_block) {
-            how = py::wait_for(here, [&](core::wait_site& site) {
-                return self.of->recv(*here.side, m, std::nullopt, site);
-            });
-        }
+        const outcome how = await_message(self, std::nullopt, m);
         if (how == outcome::closed) {
             return nullptr; // the senders are gone: the iteration is over
         }
@@ -159,37 +159,35 @@ PyObject* recv_next(PyObject* o) {
         }
         return received(self, std::move(m)).release();
     });
-    return item;
 }
 
-PyMethodDef recv_methods[] = {
-    {"recv", method(recv_recv), METH_FASTCALL | METH_KEYWORDS,
-     "recv($self, timeout=None)\n--\n\n"
-     "Wait for the next object, at most `timeout` seconds, and return it.\n\n"
-     "Raises TimeoutError; EOFError once nothing is left and the senders are gone; ValueError if this "
-     "interpreter closed its end;\n"
-     "what the channel was poisoned with; InterpreterError if this interpreter is being closed."},
-    {"recv_nowait", method(recv_recv_nowait), METH_FASTCALL | METH_KEYWORDS,
-     "recv_nowait($self, default=None)\n--\n\nReturn the next object, or `default` if there is none now. "
-     "Otherwise as recv()."},
-    {"recv_many", method(recv_recv_many), METH_FASTCALL | METH_KEYWORDS,
-     "recv_many($self, max, timeout=None)\n--\n\n"
-     "Wait for the next object as recv() does; return it and those that are there already, at most `max`, as "
-     "a list.\n\n"
-     "If one of them can't be rebuilt here, its error has the others as `received`."},
-    {"close", end_close, METH_NOARGS, close_doc},
-    {"poison", end_poison, METH_O, poison_doc},
-    {"statistics", end_statistics, METH_NOARGS, statistics_doc},
-    {"fileno", end_fileno, METH_NOARGS,
-     "fileno($self)\n--\n\n"
-     "A descriptor that is readable while recv() would not block, for select, selectors and event loops.\n\n"
-     "At capacity 0: while a sender waits. Never read from it or close it; it is valid while this "
-     "interpreter "
-     "holds the end.\n"
-     "ValueError if this interpreter closed the end; OSError if there are no descriptors left."},
-    {"__enter__", end_enter, METH_NOARGS, nullptr},
-    {"__exit__", end_exit, METH_VARARGS, nullptr},
-    {"__reduce__", end_reduce, METH_NOARGS, nullptr},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef* recv_methods() {
+    static const PyMethodDef own[] = {
+        {"recv", method(recv_recv), METH_FASTCALL | METH_KEYWORDS,
+         "recv($self, timeout=None)\n--\n\n"
+         "Wait for the next object, at most `timeout` seconds, and return it.\n\n"
+         "Raises TimeoutError; EOFError once nothing is left and the senders are gone; ValueError if this "
+         "interpreter closed its end;\n"
+         "what the channel was poisoned with; InterpreterError if this interpreter is being closed."},
+        {"recv_nowait", method(recv_recv_nowait), METH_FASTCALL | METH_KEYWORDS,
+         "recv_nowait($self, default=None)\n--\n\nReturn the next object, or `default` if there is none now. "
+         "Otherwise as recv()."},
+        {"recv_many", method(recv_recv_many), METH_FASTCALL | METH_KEYWORDS,
+         "recv_many($self, max, timeout=None)\n--\n\n"
+         "Wait for the next object as recv() does; return it and those that are there already, at most "
+         "`max`, as "
+         "a list.\n\n"
+         "If one of them can't be rebuilt here, its error has the others as `received`."},
+        {"fileno", end_fileno, METH_NOARGS,
+         "fileno($self)\n--\n\n"
+         "A descriptor that is readable while recv() would not block, for select, selectors and event "
+         "loops.\n\n"
+         "At capacity 0: while a sender waits. Never read from it or close it; it is valid while this "
+         "interpreter "
+         "holds the end.\n"
+         "ValueError if this interpreter closed the end; OSError if there are no descriptors left."}};
+    static auto table = with_common_methods(own);
+    return table.data();
+}
 
 } // namespace isthmus::module

@@ -48,19 +48,19 @@ ref do_here(PyObject* o, job work) {
 // ---- in a thread
 
 /// Held by the thread's target until the thread has ended, or was never started.
-struct errand {
+struct thread_task {
     ref interpreter; ///< keeps it open
     job work;
 };
 
-errand* errand_in(PyObject* capsule) noexcept {
-    return static_cast<errand*>(PyCapsule_GetPointer(capsule, nullptr));
+thread_task* task_in(PyObject* capsule) noexcept {
+    return static_cast<thread_task*>(PyCapsule_GetPointer(capsule, nullptr));
 }
 
 /// The thread's target: does the work once.
-PyObject* do_errand(PyObject* capsule, PyObject*) {
+PyObject* do_task(PyObject* capsule, PyObject*) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        errand* const task = errand_in(capsule);
+        thread_task* const task = task_in(capsule);
         if (task == nullptr || !task->interpreter) {
             py::fail(PyExc_RuntimeError, "the target of this thread has run already");
         }
@@ -71,13 +71,13 @@ PyObject* do_errand(PyObject* capsule, PyObject*) {
 }
 
 // A thread is named after its target.
-PyMethodDef call_errand = {"call", do_errand, METH_NOARGS, nullptr};
-PyMethodDef run_errand = {"run", do_errand, METH_NOARGS, nullptr};
+PyMethodDef call_target = {"call", do_task, METH_NOARGS, nullptr};
+PyMethodDef run_target = {"run", do_task, METH_NOARGS, nullptr};
 
 ref start_thread(PyObject* o, job work, PyMethodDef& target) {
     static_cast<void>(live_record_of(interpreter_object::of(o))); // a closed one is refused here
-    auto task = std::make_unique<errand>(errand{ref::share(o), std::move(work)});
-    const ref capsule = require(PyCapsule_New(task.get(), nullptr, [](PyObject* c) { delete errand_in(c); }));
+    auto task = std::make_unique<thread_task>(thread_task{ref::share(o), std::move(work)});
+    const ref capsule = require(PyCapsule_New(task.get(), nullptr, [](PyObject* c) { delete task_in(c); }));
     static_cast<void>(task.release());
     const ref function = require(PyCFunction_New(&target, capsule.get()));
     const ref threading = require(PyImport_ImportModule("threading"));
@@ -107,13 +107,13 @@ PyObject* interpreter_call(PyObject* o, PyObject* args, PyObject* keywords) {
 
 PyObject* interpreter_run_in_thread(PyObject* o, PyObject* args, PyObject* shared) {
     return guarded<PyObject*>(nullptr, [&] {
-        return start_thread(o, source_job(o, args, shared, "run_in_thread"), run_errand).release();
+        return start_thread(o, source_job(o, args, shared, "run_in_thread"), run_target).release();
     });
 }
 
 PyObject* interpreter_call_in_thread(PyObject* o, PyObject* args, PyObject* keywords) {
     return guarded<PyObject*>(nullptr, [&] {
-        return start_thread(o, call_job(o, args, keywords, "call_in_thread"), call_errand).release();
+        return start_thread(o, call_job(o, args, keywords, "call_in_thread"), call_target).release();
     });
 }
 

@@ -23,6 +23,9 @@ using py::guarded;
 using py::ref;
 using py::require;
 
+/// Selects have no place of their own to learn at: what they wait for changes from call to call.
+constinit core::spin_budget spinning;
+
 /// The cases of one call. References to the objects are the caller's: they outlive it.
 class case_list {
   public:
@@ -123,7 +126,7 @@ PyObject* select(PyObject* module, PyObject* const* args, Py_ssize_t count, PyOb
         core::selected done = core::try_select(*here.side, cases.all());
         if (done.how == outcome::would_block) {
             done.how = py::wait_for(here, [&](core::wait_site& site) {
-                done = core::select(*here.side, cases.all(), until, site);
+                done = core::select(*here.side, cases.all(), until, site, spinning);
                 return done.how;
             });
         }

@@ -3,11 +3,11 @@
 #include "module/arguments.hpp"
 #include "module/end_object.hpp"
 #include "module/ends.hpp"
-#include "module/methods.hpp"
 #include "module/views.hpp"
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
@@ -19,6 +19,7 @@ namespace {
 using core::message;
 using core::outcome;
 using py::guarded;
+using py::method;
 using py::ref;
 using py::require;
 
@@ -165,36 +166,34 @@ void send_message(PyObject* send_end, message m, core::futex::deadline until) {
     deliver(end_of(send_end), m, until);
 }
 
-PyMethodDef send_methods[] = {
-    {"send", method(send_send), METH_FASTCALL | METH_KEYWORDS,
-     "send($self, obj, timeout=None)\n--\n\n"
-     "Send `obj`; wait until it was received (rendezvous) or there is room, at most `timeout` seconds.\n\n"
-     "Raises TimeoutError (it was not received); EOFError once the receivers are gone; ValueError if this "
-     "interpreter closed its\n"
-     "end; what the channel was poisoned with; NotShareableError naming the part that can't cross; "
-     "InterpreterError if this interpreter is\nbeing closed."},
-    {"send_nowait", send_send_nowait, METH_O,
-     "send_nowait($self, obj, /)\n--\n\nSend `obj` if that needs no waiting; return whether it was sent. "
-     "Otherwise as send()."},
-    {"send_buffer", method(send_buffer), METH_FASTCALL | METH_KEYWORDS, send_buffer_doc},
-    {"send_many", method(send_send_many), METH_FASTCALL | METH_KEYWORDS,
-     "send_many($self, iterable, timeout=None)\n--\n\n"
-     "Send each object of an iterable, in order, as send() would, within `timeout` seconds for all; return "
-     "how many.\n\n"
-     "An error has the number of those that were sent as `sent`."},
-    {"close", end_close, METH_NOARGS, close_doc},
-    {"poison", end_poison, METH_O, poison_doc},
-    {"statistics", end_statistics, METH_NOARGS, statistics_doc},
-    {"fileno", end_fileno, METH_NOARGS,
-     "fileno($self)\n--\n\n"
-     "A descriptor that is *readable* while send() would not block, for select, selectors and event "
-     "loops.\n\n"
-     "At capacity 0: while a receiver waits. Never read from it or close it; it is valid while this "
-     "interpreter holds the end.\n"
-     "ValueError if this interpreter closed the end; OSError if there are no descriptors left."},
-    {"__enter__", end_enter, METH_NOARGS, nullptr},
-    {"__exit__", end_exit, METH_VARARGS, nullptr},
-    {"__reduce__", end_reduce, METH_NOARGS, nullptr},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef* send_methods() {
+    static const PyMethodDef own[] = {
+        {"send", method(send_send), METH_FASTCALL | METH_KEYWORDS,
+         "send($self, obj, timeout=None)\n--\n\n"
+         "Send `obj`; wait until it was received (rendezvous) or there is room, at most `timeout` "
+         "seconds.\n\n"
+         "Raises TimeoutError (it was not received); EOFError once the receivers are gone; ValueError if "
+         "this interpreter closed its\n"
+         "end; what the channel was poisoned with; NotShareableError naming the part that can't cross; "
+         "InterpreterError if this interpreter is\nbeing closed."},
+        {"send_nowait", send_send_nowait, METH_O,
+         "send_nowait($self, obj, /)\n--\n\nSend `obj` if that needs no waiting; return whether it was sent. "
+         "Otherwise as send()."},
+        {"send_buffer", method(send_buffer), METH_FASTCALL | METH_KEYWORDS, send_buffer_doc},
+        {"send_many", method(send_send_many), METH_FASTCALL | METH_KEYWORDS,
+         "send_many($self, iterable, timeout=None)\n--\n\n"
+         "Send each object of an iterable, in order, as send() would, within `timeout` seconds for all; "
+         "return how many.\n\n"
+         "An error has the number of those that were sent as `sent`."},
+        {"fileno", end_fileno, METH_NOARGS,
+         "fileno($self)\n--\n\n"
+         "A descriptor that is *readable* while send() would not block, for select, selectors and event "
+         "loops.\n\n"
+         "At capacity 0: while a receiver waits. Never read from it or close it; it is valid while this "
+         "interpreter holds the end.\n"
+         "ValueError if this interpreter closed the end; OSError if there are no descriptors left."}};
+    static auto table = with_common_methods(own);
+    return table.data();
+}
 
 } // namespace isthmus::module

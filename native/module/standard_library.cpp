@@ -10,18 +10,17 @@ namespace isthmus::module {
 namespace {
 
 using py::guarded;
+using py::ref;
+using py::require;
+
+/// What travels is the id alone: if nobody held the object on its way, none is left to be found.
+ref id_in(void* record) {
+    return require(PyLong_FromUnsignedLongLong(py::compat::crossing_value(record)));
+}
 
 template <core::end Which> PyObject* put_end_together(void* record) {
-    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        const core::channel_id id = py::compat::crossing_value(record);
-        std::shared_ptr<core::channel> of = core::channel::all().find(id);
-        if (of == nullptr) {
-            py::fail(PyExc_ValueError,
-                     "channel %llu is gone: nobody held it while an end of it was on its way",
-                     static_cast<unsigned long long>(id));
-        }
-        return make_end(current_state(), Which, std::move(of)).release();
-    });
+    return guarded<PyObject*>(
+        nullptr, [&] { return end_with_id(current_state(), Which, id_in(record).get()).release(); });
 }
 
 template <core::end Which> int take_end_apart(PyThreadState*, PyObject* o, void* record) {
@@ -30,15 +29,8 @@ template <core::end Which> int take_end_apart(PyThreadState*, PyObject* o, void*
 }
 
 PyObject* put_queue_together(void* record) {
-    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-        const core::queue_id id = py::compat::crossing_value(record);
-        std::shared_ptr<core::queue> of = core::queue::all().find(id);
-        if (of == nullptr) {
-            py::fail(PyExc_ValueError, "queue %llu is gone: nobody held it while it was on its way",
-                     static_cast<unsigned long long>(id));
-        }
-        return make_queue(current_state(), std::move(of)).release();
-    });
+    return guarded<PyObject*>(nullptr,
+                              [&] { return queue_with_id(current_state(), id_in(record).get()).release(); });
 }
 
 int take_queue_apart(PyThreadState*, PyObject* o, void* record) {

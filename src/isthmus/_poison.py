@@ -25,12 +25,10 @@ def pack(exc: BaseException | type[BaseException]) -> bytes:
 def unpack(data: bytes) -> BaseException:
     """Build the exception to raise here; an InterpreterError that describes it if its class is not known."""
     pickled, name, text = pickle.loads(data)
+    stand_in = InterpreterError(f"the channel was poisoned with {name}: {text}")
     try:
         exc = pickle.loads(pickled)
     except Exception as error:
-        stand_in = InterpreterError(f"the channel was poisoned with {name}: {text}")
         stand_in.__cause__ = error
         return stand_in
-    if isinstance(exc, BaseException):
-        return exc
-    return InterpreterError(f"the channel was poisoned with {name}: {text}")
+    return exc if isinstance(exc, BaseException) else stand_in

@@ -28,6 +28,7 @@ class endings : public ::testing::Test {
 
     struct worker {
         std::shared_ptr<party> me = party::create();
+        spin_budget spinning;
         int sent = 0;
         int received = 0;
         outcome last = outcome::ok;
@@ -51,7 +52,7 @@ class endings : public ::testing::Test {
             message none;
             const std::array<select_case, 2> cases = {select_case{&c, which, &m},
                                                       select_case{idle_.get(), end::recv, &none}};
-            how = select(*w.me, cases, until, site).how;
+            how = select(*w.me, cases, until, site, w.spinning).how;
         }
         }
         if (how == outcome::ok) {

@@ -95,6 +95,17 @@ TEST_F(queues, waits_end_at_their_deadline_and_leave_nothing_parked) {
     EXPECT_EQ(q->parked_getters() + q->parked_putters(), 0U);
 }
 
+TEST_F(queues, an_idle_one_spoils_no_other_ones_spinning) {
+    const std::shared_ptr<queue> busy = queue::create(0, unbound::replace);
+    const futex::nanoseconds before = busy->spins(end::recv);
+    message m;
+    wait_site site;
+    EXPECT_EQ(q->get(*b, m, in_microseconds(500), site), outcome::timed_out);
+    EXPECT_LT(q->spins(end::recv), before) << "a wait in vain makes the next one of its kind spin less";
+    EXPECT_EQ(q->spins(end::send), before);
+    EXPECT_EQ(busy->spins(end::recv), before);
+}
+
 TEST_F(queues, a_closing_party_waits_no_longer) {
     const std::jthread getter = parked_thread(0, 1, [this] {
         message m;

@@ -24,7 +24,8 @@ class selects : public ::testing::Test {
     static selected wait(party& by, const std::array<select_case, N>& cases,
                          futex::deadline until = never_expected()) {
         wait_site site;
-        return select(by, cases, until, site);
+        spin_budget spinning;
+        return select(by, cases, until, site, spinning);
     }
     static void until_parked(const std::shared_ptr<channel>& c, end which) {
         while ((which == end::recv ? c->parked_receivers() : c->parked_senders()) == 0) {
@@ -177,7 +178,8 @@ TEST_F(selects, over_a_thousand_cases_find_the_one) {
     }
     const std::jthread waiting([&] {
         wait_site site;
-        const selected done = select(*b, cases, never_expected(), site);
+        spin_budget spinning;
+        const selected done = select(*b, cases, never_expected(), site, spinning);
         EXPECT_EQ(done.how, outcome::ok);
         EXPECT_EQ(done.index, 777U);
         EXPECT_EQ(number_of(in[777]), 3U);
@@ -209,6 +211,7 @@ TEST_F(selects, at_random_lose_and_double_nothing) {
     const auto play = [&](int me) {
         std::mt19937 random(static_cast<unsigned>(me) + 1);
         party& by = *parties[static_cast<std::size_t>(me)];
+        spin_budget spinning;
         for (int i = 0; i < rounds; ++i) {
             std::array<message, 4> cargo;
             std::array<select_case, 4> cases{};
@@ -222,7 +225,8 @@ TEST_F(selects, at_random_lose_and_double_nothing) {
                 cases[k] = {all[random() % all.size()].get(), sends ? end::send : end::recv, &cargo[k]};
             }
             wait_site site;
-            const selected done = select(by, std::span(cases).first(count), in_microseconds(200), site);
+            const selected done =
+                select(by, std::span(cases).first(count), in_microseconds(200), site, spinning);
             if (done.how != outcome::ok) {
                 ASSERT_EQ(done.how, outcome::timed_out);
             } else if (cases[done.index].which == end::send) {

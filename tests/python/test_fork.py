@@ -7,7 +7,18 @@ import pytest
 from _subprocess import run_script
 
 
-@pytest.mark.parametrize("case", ["both_write", "child_creates", "orphans", "many_forks"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "both_write",
+        "child_creates",
+        "orphans",
+        "many_forks",
+        "beside_threads",
+        "from_a_thread",
+        "descriptors",
+    ],
+)
 def test_fork(case: str) -> None:
     run_script("fork", case)
 

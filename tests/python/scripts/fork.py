@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import select
+import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 
@@ -143,6 +147,119 @@ def many_forks() -> None:
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
+def beside_threads() -> None:
+    """The child of a fork finds no lock of a channel or queue held that another thread was inside of."""
+    stop = threading.Event()
+    r, s = isthmus.create_channel(2)
+    q = isthmus.create_queue(2)
+
+    def use() -> None:
+        own = isthmus.create_queue()
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError, isthmus.QueueEmpty, isthmus.QueueFull):
+                s.send(1, timeout=0.0001)
+                q.put(1, timeout=0.0001)
+                r.recv(timeout=0.0001)
+                q.get(timeout=0.0001)
+                isthmus.select(own, r, q, timeout=0.0001)
+            each_r, each_s = isthmus.create_channel(None)
+            each_s.send((each_r, each_s))
+            each_r.close()
+            each_s.close()
+
+    def child() -> None:
+        for _ in range(20):
+            assert (r.recv_nowait(), q.qsize(), s.send_nowait(1)) is not None
+            with contextlib.suppress(isthmus.QueueEmpty):
+                q.get(timeout=0)
+            isthmus.create_channel()
+        assert isthmus.list_all_channels()
+        mine = isthmus.create_queue()
+        threading.Thread(target=mine.put, args=(5,)).start()
+        assert mine.get(timeout=20) == 5
+        q.shutdown(immediate=True)
+        r.close()
+
+    threads = [threading.Thread(target=use) for _ in range(3)]
+    for each in threads:
+        each.start()
+    try:
+        for _ in range(40):
+            _ended_well(_in_child(child))
+    finally:
+        stop.set()
+        for each in threads:
+            each.join()
+    r.close()
+    s.close()
+
+
+def from_a_thread() -> None:
+    """In the child the thread that forked is the main one: signals interrupt its waits."""
+    r, s = isthmus.create_channel()
+
+    class Rung(Exception):
+        pass
+
+    def ring(number: int, frame: object) -> None:
+        raise Rung
+
+    def child() -> None:
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+        try:
+            r.recv(timeout=20)
+        except Rung:
+            return
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        raise AssertionError("received what nobody sent")
+
+    def fork() -> None:
+        with contextlib.suppress(TimeoutError):
+            r.recv(timeout=0)  # the thread has waited: it knows that it is not the main one
+        r.recv_nowait()
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(_in_child(child), 0)[1]))
+
+    statuses: list[int] = []
+    thread = threading.Thread(target=fork)
+    thread.start()
+    with contextlib.suppress(TimeoutError):
+        r.recv(timeout=0.2)  # the main thread waits while the other one forks
+    thread.join()
+    assert statuses == [0]
+    r.close()
+    s.close()
+
+
+def descriptors() -> None:
+    """A descriptor keeps its number; parent and child hear each of its own channel."""
+    r, s = isthmus.create_channel(4)
+
+    def readable() -> bool:
+        return bool(select.select([r], [], [], 0)[0])
+
+    assert not readable()
+
+    def child() -> None:
+        s.send(1)
+        assert readable()
+
+    _ended_well(_in_child(child))
+    assert not readable()
+    s.send(2)
+
+    def taker() -> None:
+        assert readable()
+        assert r.recv() == 2
+        assert not readable()
+
+    _ended_well(_in_child(taker))
+    assert readable()
+    r.close()
+    s.close()
+
+
 def _square(data: bytes) -> int:
     import isthmus as here
 
@@ -199,6 +316,9 @@ if __name__ == "__main__":
             "child_creates": child_creates,
             "orphans": orphans,
             "many_forks": many_forks,
+            "beside_threads": beside_threads,
+            "from_a_thread": from_a_thread,
+            "descriptors": descriptors,
             "processes": processes,
             "subprocesses": subprocesses,
         }

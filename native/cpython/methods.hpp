@@ -3,7 +3,7 @@
 
 #include <Python.h>
 
-namespace isthmus::module {
+namespace isthmus::py {
 
 /// For PyMethodDef: METH_FASTCALL and METH_KEYWORDS functions have signatures of their own.
 template <typename Function> [[nodiscard]] PyCFunction method(Function* f) noexcept {
@@ -15,4 +15,4 @@ template <typename Function> [[nodiscard]] void* slot(Function* f) noexcept {
     return reinterpret_cast<void*>(f);
 }
 
-} // namespace isthmus::module
+} // namespace isthmus::py
