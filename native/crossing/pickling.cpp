@@ -48,14 +48,31 @@ PyObject* persistent_id(PyObject* self, PyObject* o) {
 
 PyMethodDef persistent_id_method = {"persistent_id", persistent_id, METH_O, nullptr};
 
-/// `reducer_override` of the pickler: called for every object without a pickled form of its own. `self` is
-/// the dict of the closure cells met so far. Functions and cells only go on to Python.
-PyObject* reducer_override(PyObject* self, PyObject* o) {
-    if (!PyFunction_Check(o) && !PyCell_Check(o)) {
-        Py_RETURN_NOTIMPLEMENTED;
+/// Whether `isthmus._reducers` has a say in how `o` is taken apart. `types`: the exact types it lists.
+bool is_reduced_there(PyObject* types, PyObject* o) {
+    PyTypeObject* const type = Py_TYPE(o);
+    if (PyFunction_Check(o) || PyCell_Check(o) || PyType_Check(o) || PyExceptionInstance_Check(o)) {
+        return true;
     }
-    const ref functions = ref::steal(PyImport_ImportModule("isthmus._functions"));
-    return functions ? PyObject_CallMethod(functions.get(), "reduce", "OO", o, self) : nullptr;
+    // A metaclass may not be hashable.
+    if (!Py_IS_TYPE(reinterpret_cast<PyObject*>(type), &PyType_Type)) {
+        return false;
+    }
+    const int listed = PyDict_Contains(types, reinterpret_cast<PyObject*>(type));
+    require(listed);
+    return listed != 0;
+}
+
+/// `reducer_override` of the pickler: called for every object without a pickled form of its own. `self` is
+/// the memo of this message's reductions and the types in question.
+PyObject* reducer_override(PyObject* self, PyObject* o) {
+    return py::guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        if (!is_reduced_there(PyTuple_GET_ITEM(self, 1), o)) {
+            Py_RETURN_NOTIMPLEMENTED;
+        }
+        const ref reducers = require(PyImport_ImportModule("isthmus._reducers"));
+        return PyObject_CallMethod(reducers.get(), "reduce", "OO", o, PyTuple_GET_ITEM(self, 0));
+    });
 }
 
 PyMethodDef reducer_override_method = {"reducer_override", reducer_override, METH_O, nullptr};
@@ -88,8 +105,11 @@ void write_pickle(core::interpreter& from, PyObject* o, core::parcel& into) {
     const ref persistents = require(PyList_New(0));
     const ref buffers = require(PyList_New(0));
     const ref identify = require(PyCFunction_New(&persistent_id_method, persistents.get()));
-    const ref cells = require(PyDict_New());
-    const ref reduce = require(PyCFunction_New(&reducer_override_method, cells.get()));
+    const ref reducers = require(PyImport_ImportModule("isthmus._reducers"));
+    const ref types = require(PyObject_CallMethod(reducers.get(), "types", nullptr));
+    const ref memo = require(PyDict_New());
+    const ref memo_and_types = require(PyTuple_Pack(2, memo.get(), types.get()));
+    const ref reduce = require(PyCFunction_New(&reducer_override_method, memo_and_types.get()));
     const ref data = require(PyObject_CallMethod(helper_module().get(), "dumps", "O(OO)O", o, identify.get(),
                                                  reduce.get(), buffers.get()));
     writer out(from, into);

@@ -4,7 +4,8 @@ A function by code is a marshalled code object and what belongs to it. It runs w
 `__main__` where it arrives; the globals it refers to are put there if they are absent. Pickle's memo makes
 recursion work: a function is made first, and what it refers to, itself perhaps, is filled in afterwards.
 
-`reduce` is asked by the pickler (see `_pickling`) for every function and closure cell in a value.
+`reduce` is asked (see `_reducers`) for every function and closure cell in a value; its `memo` is one dict for
+each message: closure cells by their id, and under names what else must be known of what has been met so far.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ALWAYS_THERE = frozenset({"__builtins__", "__name__", "__doc__", "__package__", "__loader__", "__spec__"})
+# what functions and classes are rebuilt by
+_OURS = frozenset({__name__, "isthmus._classes", "isthmus._class_parts", "isthmus._exception_values"})
 _MAX_KNOWN = 256  # code objects whose marshalled form is remembered
 
 # marshalled; the globals it can't do without; those it may not need
@@ -95,13 +98,14 @@ def _is_importable(module: object) -> bool:
     return isinstance(top, ModuleType) and getattr(top, "__spec__", None) is not None and _found_on_path(top)
 
 
-def _is_known_by_name(f: FunctionType) -> bool:
-    if f.__module__ == __name__:  # what pickles of functions are made of
+def is_known_by_name(f: FunctionType | type) -> bool:
+    """Whether a function or class can be imported, under its name, where it arrives."""
+    if f.__module__ in _OURS:
         return True
-    if f.__module__ is None or f.__module__ == "__main__":
+    if not isinstance(f.__module__, str) or f.__module__ == "__main__":
         return False
     found: Any = sys.modules.get(f.__module__)
-    if not _is_importable(found):
+    if f.__module__ != "builtins" and not _is_importable(found):
         return False
     for part in f.__qualname__.split("."):
         found = getattr(found, part, None)
@@ -133,35 +137,67 @@ class Script:
         self.function = function
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _by_code(self.function, {}, True)
+        return *_bare_form(self.function, {}), _state(self.function, {}, True), None, None, _fill
+
+
+class _Bare:
+    """A function without anything it refers to, see `bare`."""
+
+    def __init__(self, function: FunctionType, form: tuple[Any, ...]) -> None:
+        self.function = function  # alive, so that its id stays its own
+        self._form = form
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._form
 
 
 class _SparePickler(pickle.Pickler):
-    """For what need not cross. Spare parts have none of their own, so that circles of them end."""
+    """For what need not cross. Spare parts have none of their own, so that circles of them end.
 
-    def __init__(self, file: io.BytesIO) -> None:
+    What the message has anyway is not repeated: that goes to `shared`, by itself.
+    """
+
+    def __init__(self, file: io.BytesIO, memo: dict[Any, Any], shared: list[object]) -> None:
         super().__init__(file, 5)
-        self._cells: dict[int, CellType] = {}
+        self._outer = memo
+        self._shared = shared
+        self._memo: dict[Any, Any] = {}
+
+    def persistent_id(self, obj: Any) -> int | None:
+        if id(obj) not in self._outer.get("classes", ()) and id(obj) not in self._outer.get("parameters", ()):
+            return None
+        self._shared.append(obj)
+        return len(self._shared) - 1
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, (FunctionType, CellType)):
-            return reduce(obj, self._cells, False)
-        return NotImplemented
+        from isthmus import _reducers
+
+        return _reducers.reduce(obj, self._memo, False) if _reducers.concerns(obj) else NotImplemented
 
 
-def _spare_part(value: object) -> bytes | None:
+class _SpareUnpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, shared: tuple[object, ...]) -> None:
+        super().__init__(file)
+        self._shared = shared
+
+    def persistent_load(self, pid: int) -> object:
+        return self._shared[pid]
+
+
+def _spare_part(value: object, memo: dict[Any, Any], shared: list[object]) -> bytes | None:
     import io
 
     file = io.BytesIO()
     try:
-        _SparePickler(file).dump(value)
+        _SparePickler(file, memo, shared).dump(value)
     except Exception:
         return None
     return file.getvalue()
 
 
-def _spare_parts(values: dict[str, Any]) -> dict[str, bytes]:
-    parts = {name: _spare_part(value) for name, value in values.items()}
+def spare_parts(values: dict[str, Any], memo: dict[Any, Any], shared: list[object]) -> dict[str, bytes]:
+    """Those of `values` that can cross, each by itself, for `loaded`. What they share goes to `shared`."""
+    parts = {name: _spare_part(value, memo, shared) for name, value in values.items()}
     return {name: part for name, part in parts.items() if part is not None}
 
 
@@ -172,59 +208,91 @@ def _annotations_of(f: FunctionType) -> dict[str, Any]:
         return {}
 
 
-def _sendable(value: object) -> object:
+def sendable(value: object) -> object:
+    """What stands for a value that a function or class refers to: modules are imported over there."""
     return _Module(value) if isinstance(value, ModuleType) else value
 
 
-def _by_code(f: FunctionType, cells: dict[int, CellType], whole: bool) -> tuple[Any, ...]:
-    data, needed, others = _compiled_form(f.__code__)
+def _bare_form(f: FunctionType, memo: dict[Any, Any]) -> tuple[Any, ...]:
     closure = f.__closure__ or ()
-    contents: list[tuple[object, ...]] = []
     for cell in closure:
-        cells[id(cell)] = cell
+        memo[id(cell)] = cell
+    return _made, (_compiled_form(f.__code__)[0], f.__name__, f.__qualname__, f.__module__, closure)
+
+
+def _state(f: FunctionType, memo: dict[Any, Any], whole: bool) -> tuple[Any, ...]:
+    _, needed, others = _compiled_form(f.__code__)
+    contents: list[tuple[object, ...]] = []
+    for cell in f.__closure__ or ():
         try:
-            contents.append((_sendable(cell.cell_contents),))
+            contents.append((sendable(cell.cell_contents),))
         except ValueError:  # not bound yet
             contents.append(())
     around = f.__globals__
-    state = (
+    parameters = f.__type_params__
+    memo.setdefault("parameters", {}).update((id(each), each) for each in parameters)
+    shared: list[object] = []
+    spare, annotations = {}, {}
+    if whole:
+        spare = spare_parts({n: sendable(around[n]) for n in others if n in around}, memo, shared)
+        annotations = spare_parts(_annotations_of(f), memo, shared)
+    return (
         f.__defaults__,
         f.__kwdefaults__,
         f.__doc__,
         contents,
-        {name: _sendable(around[name]) for name in needed if name in around},
-        _spare_parts({n: _sendable(around[n]) for n in others if n in around}) if whole else {},
-        _spare_parts(_annotations_of(f)) if whole else {},
+        {name: sendable(around[name]) for name in needed if name in around},
+        spare,
+        annotations,
         f.__dict__,
+        parameters,
+        tuple(shared),
     )
-    return _made, (data, f.__name__, f.__qualname__, f.__module__, closure), state, None, None, _fill
 
 
-def reduce(obj: FunctionType | CellType, cells: dict[int, CellType], whole: bool = True) -> Any:
-    """What `pickle.Pickler.reducer_override` returns for a function or a cell.
+def bare(f: FunctionType, memo: dict[Any, Any]) -> object:
+    """What arrives as `f` before anything it refers to does.
+
+    A class is given its methods that way: it may be needed by what they refer to.
+    """
+    if is_known_by_name(f) or id(f) in memo.setdefault("functions", {}):
+        return f
+    bares = memo.setdefault("bare functions", {})
+    if id(f) not in bares:
+        bares[id(f)] = _Bare(f, _bare_form(f, memo))
+    return bares[id(f)]
+
+
+def reduce(obj: FunctionType | CellType, memo: dict[Any, Any], whole: bool = True) -> Any:
+    """The reduce value of a function or a cell.
 
     A cell crosses empty, and its contents with each function that closes over it: so functions that share a
-    variable go on sharing it. `cells` has those of this pickle.
+    variable go on sharing it. `whole`: with what it may not need, such as annotations.
     """
     if isinstance(obj, CellType):
-        if id(obj) not in cells:
+        if id(obj) not in memo:
             raise TypeError("cannot pickle 'cell' object")
         return _empty_cell, ()
-    return NotImplemented if _is_known_by_name(obj) else _by_code(obj, cells, whole)
+    if is_known_by_name(obj):
+        return obj.__qualname__
+    memo.setdefault("functions", {})[id(obj)] = obj
+    held = memo.get("bare functions", {}).get(id(obj))
+    form = _bare_form(obj, memo) if held is None else (_same, (held,))
+    return *form, _state(obj, memo, whole), None, None, _fill
 
 
 def parts(obj: object) -> Iterator[tuple[str, object]]:
     """What of a function by code may be unable to cross, and how to call it."""
     f = obj.function if isinstance(obj, Script) else obj
-    if not isinstance(f, FunctionType) or (f is obj and _is_known_by_name(f)):
+    if not isinstance(f, FunctionType) or (f is obj and is_known_by_name(f)):
         return
     name = f.__qualname__
     for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         if cell != CellType():  # bound
-            yield f"<{variable!r} in the closure of {name}>", _sendable(cell.cell_contents)
+            yield f"<{variable!r} in the closure of {name}>", sendable(cell.cell_contents)
     for needed in _compiled_form(f.__code__)[1]:
         if needed in f.__globals__:
-            yield f"<the global {needed!r} of {name}>", _sendable(f.__globals__[needed])
+            yield f"<the global {needed!r} of {name}>", sendable(f.__globals__[needed])
     for i, value in enumerate(f.__defaults__ or ()):
         yield f"<default {i} of {name}>", value
     for argument, value in (f.__kwdefaults__ or {}).items():
@@ -261,16 +329,23 @@ def _made(data: bytes, name: str, qualname: str, module: str, closure: tuple[Cel
     return f
 
 
-def _loaded(spare: dict[str, bytes]) -> Iterator[tuple[str, Any]]:
+def _same(f: FunctionType) -> FunctionType:
+    return f
+
+
+def loaded(spare: dict[str, bytes], shared: tuple[object, ...]) -> Iterator[tuple[str, Any]]:
+    """What `spare_parts` took apart, as far as it can be rebuilt here."""
+    import io
+
     for name, part in spare.items():
         try:
-            yield name, pickle.loads(part)
+            yield name, _SpareUnpickler(io.BytesIO(part), shared).load()
         except Exception:  # a class that is not known here, for one
             continue
 
 
 def _fill(f: FunctionType, state: tuple[Any, ...]) -> None:
-    defaults, kwdefaults, doc, contents, needed, spare, annotations, attributes = state
+    defaults, kwdefaults, doc, contents, needed, spare, annotations, attributes, parameters, shared = state
     f.__defaults__ = defaults
     f.__kwdefaults__ = kwdefaults
     f.__doc__ = doc
@@ -280,10 +355,12 @@ def _fill(f: FunctionType, state: tuple[Any, ...]) -> None:
     main = f.__globals__
     for name, value in needed.items():
         main.setdefault(name, value)
-    for name, value in _loaded(spare):
+    for name, value in loaded(spare, shared):
         main.setdefault(name, value)
+    if parameters:
+        f.__type_params__ = parameters
     if annotations:
-        f.__annotations__ = dict(_loaded(annotations))
+        f.__annotations__ = dict(loaded(annotations, shared))
     f.__dict__.update(attributes)
 
 

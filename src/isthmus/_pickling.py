@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
-from types import FunctionType
 
-from isthmus import _functions
+from isthmus import _functions, _reducers
 from isthmus._errors import NotShareableError
 
 TYPE_CHECKING = False
@@ -27,7 +26,7 @@ class _Pickler(pickle.Pickler):
         buffer_callback: Callable[[pickle.PickleBuffer], Any],
     ) -> None:
         # Set before the base looks for them: C functions called for every object, without a Python frame.
-        # The second one calls `_functions.reduce` for functions and cells only.
+        # The second one calls `_reducers.reduce` for what that concerns only.
         self.persistent_id, self.reducer_override = hooks  # type: ignore[method-assign]
         super().__init__(file, 5, buffer_callback=buffer_callback)
 
@@ -84,10 +83,8 @@ def _parts(obj: object) -> Iterator[tuple[str, object]]:
             yield f"[{key!r}]", part
     elif isinstance(obj, (set, frozenset)):
         yield from (("{...}", part) for part in obj)
-    elif isinstance(obj, (FunctionType, _functions.Script)):
-        yield from _functions.parts(obj)
     else:
-        yield from ((f".{name}", part) for name, part in getattr(obj, "__dict__", {}).items())
+        yield from _reducers.parts(obj)
 
 
 def _fails(obj: object, hooks: _Hooks) -> bool:
