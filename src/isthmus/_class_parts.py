@@ -1,4 +1,4 @@
-"""What classes are made of and pickle has no way for: methods' wrappers, type parameters, marks of `dataclasses`."""
+"""What classes are made of and pickle has no way for: wrappers, type parameters, marks of `dataclasses`."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ def _cached(wrapped: Any, maxsize: int | None, typed: bool, rest: dict[str, Any]
 
 
 def _reduce_parameter(p: Any, memo: dict[Any, Any]) -> Any:
-    module = sys.modules.get(p.__module__) if isinstance(p.__module__, str) else None
-    if p.__module__ != "__main__" and getattr(module, p.__name__, None) is p:
-        return p.__name__
+    module: Any = sys.modules.get(p.__module__) if isinstance(p.__module__, str) else None
+    name = p.__name__
+    if p.__module__ != "__main__" and getattr(module, name, None) is p:
+        return name
     kind = type(p).__name__
     options: dict[str, Any] = {"default": p.__default__} if p.has_default() else {}
     constraints: tuple[Any, ...] = ()
@@ -92,7 +93,7 @@ def _reduce_mark(mark: object, memo: dict[Any, Any]) -> str:
 
 def add_types(table: dict[type, _Way]) -> None:
     """Put in the types known so far."""
-    import _typing
+    import _typing  # type: ignore[import-not-found]
 
     table[staticmethod] = table[classmethod] = _reduce_wrapper
     table[property] = _reduce_property

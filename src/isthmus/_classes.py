@@ -4,10 +4,10 @@ A class has one identity in the process: its owner's (the interpreter that defin
 arrives it is made once and found again under that key as long as somebody there holds it; in its owner it is
 itself. The first definition that arrives counts.
 
-It is made in three steps, so that whatever a class refers to may refer to the class: a skeleton (name, bases,
-slots; an enumeration's members), then bare methods, which make instances usable, then everything else. No code
-of the class or its bases runs meanwhile: neither metaclass nor `__init_subclass__` nor `__set_name__`. What
-they did when the class was defined arrives as its result.
+It is made in three steps, so that whatever a class refers to may refer to the class: a skeleton (name,
+bases, slots; an enumeration's members), then bare methods, which make instances usable, then everything else.
+No code of the class or its bases runs meanwhile: neither metaclass nor `__init_subclass__` nor
+`__set_name__`. What they did when the class was defined arrives as its result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from _weakref import ref
 from itertools import count
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
-from isthmus import _functions
+from isthmus import _functions, _spare_parts
 from isthmus._isthmus import identity
 
 TYPE_CHECKING = False
@@ -52,7 +52,7 @@ class _Known(ref[type]):
         return made
 
     def __init__(self, known: type, key: _Key, level: int) -> None:
-        super().__init__(known, _forget)
+        super().__init__(known, _forget)  # type: ignore[call-arg]
 
 
 _by_key: dict[_Key, _Known] = {}
@@ -61,19 +61,19 @@ _numbers = count(1)
 
 
 def _forget(gone: Any, by_key: dict[_Key, _Known] = _by_key, by_id: dict[int, _Known] = _by_id) -> None:
-    if by_key.get(gone.key) is gone:
-        del by_key[gone.key]
-    if by_id.get(gone.ident) is gone:
-        del by_id[gone.ident]
+    key, ident = gone.key, gone.ident
+    if by_key.get(key) is gone:
+        del by_key[key]
+    if by_id.get(ident) is gone:
+        del by_id[ident]
 
 
 def _key_of(cls: type) -> _Key:
-    known = _by_id.get(id(cls))
-    if known is None:
-        known = _Known(cls, (identity(), next(_numbers)), _WHOLE)
-        known = _by_id.setdefault(id(cls), known)  # another thread may have been first
+    if id(cls) not in _by_id:
+        new = _Known(cls, (identity(), next(_numbers)), _WHOLE)
+        known = _by_id.setdefault(id(cls), new)  # another thread may have been first
         _by_key.setdefault(known.key, known)
-    return known.key
+    return _by_id[id(cls)].key
 
 
 # ---- here
@@ -82,9 +82,9 @@ def _key_of(cls: type) -> _Key:
 def _refuse_if_made_in_c(cls: type) -> None:
     if not cls.__flags__ & _HEAP_TYPE or cls.__flags__ & _IMMUTABLE:
         raise TypeError(f"{cls.__module__}.{cls.__qualname__} can't be imported under its name")
-    for each in type(cls).__mro__:
-        if each is type:
-            break
+    for each in type.mro(type(cls)):
+        if each is type:  # the others are Python's
+            return
         if not each.__flags__ & _HEAP_TYPE or each.__flags__ & _IMMUTABLE:
             raise TypeError(f"the metaclass of {cls.__qualname__} is made in C")
 
@@ -144,22 +144,23 @@ def _made_from(member: Any, kind: type) -> tuple[Any, ...]:
         return ()
     if hasattr(kind, "__getnewargs__"):
         return tuple(kind.__getnewargs__(member))
-    reduced = kind.__reduce__(member)
-    return () if reduced[0].__module__ == "copyreg" else tuple(reduced[1])
+    reduced: Any = vars(kind)["__reduce__"](member) if "__reduce__" in vars(kind) else ()
+    return tuple(reduced[1]) if reduced else ()
 
 
 def _members_of(cls: Any) -> tuple[Any, ...]:
     """Of an enumeration: the data type of its members; each one's name, value and what to make it from; the
-    names, aliases included, and the values, with the name of the member each stands for."""
+    names, aliases included, and the values, with the name of the member each stands for.
+    """
     kind = cls._member_type_
-    by_name = vars(cls)["_member_map_"]
+    by_name, by_value = vars(cls)["_member_map_"], vars(cls)["_value2member_map_"]
     own = {member._name_: member for member in by_name.values()}
     return (
         kind,
         [(name, member._value_, _made_from(member, kind)) for name, member in own.items()],
         [(name, member._name_) for name, member in by_name.items()],
         # Others are combinations of flags, made when asked for.
-        [(v, m._name_) for v, m in vars(cls)["_value2member_map_"].items() if own.get(m._name_) is m],
+        [(v, m._name_) for v, m in by_value.items() if m._name_ in own and own[m._name_] is m],
     )
 
 
@@ -194,16 +195,16 @@ def _methods(cls: type, memo: dict[Any, Any]) -> dict[str, Any]:
 
 
 def reduce(cls: Any, memo: dict[Any, Any], whole: bool) -> tuple[Any, ...]:
-    """The reduce value of a class that can't be imported. TypeError if it is none that Python code defined."""
+    """The reduce value of a class that can't be imported. TypeError unless Python code defined it."""
     name = next((name for name, value in vars(types).items() if value is cls), None)
     if name is not None:  # such as that of None
         return _of_types, (name,)
     _refuse_if_made_in_c(cls)
     memo.setdefault("classes", {})[id(cls)] = cls
-    parameters = (*cls.__type_params__, *vars(cls).get("__parameters__", ()))
+    parameters: tuple[Any, ...] = (*cls.__type_params__, *vars(cls).get("__parameters__", ()))
     memo.setdefault("parameters", {}).update((id(each), each) for each in parameters)
     shared: list[object] = []
-    annotations = _functions.spare_parts(_annotations_of(cls), memo, shared) if whole else {}
+    annotations = _spare_parts.taken_apart(_annotations_of(cls), memo, shared) if whole else {}
     members: tuple[Any, ...] | None = None
     attributes: dict[str, Any] = {}
     namespace = _namespace(cls)
@@ -252,7 +253,7 @@ def _of_types(name: str) -> Any:
 def _quiet(of: type) -> type:
     """A base with the layout of `of` whose `__init_subclass__` does nothing."""
 
-    def __init_subclass__(cls: type, **keywords: Any) -> None:
+    def nothing(cls: type, /, **keywords: Any) -> None:
         pass
 
     slots = [
@@ -260,20 +261,18 @@ def _quiet(of: type) -> type:
         for name, offset in (("__dict__", of.__dictoffset__), ("__weakref__", of.__weakrefoffset__))
         if offset
     ]
-    return type("quiet", (), {"__slots__": slots, "__init_subclass__": __init_subclass__})
+    return type("quiet", (), {"__slots__": slots, "__init_subclass__": nothing})
 
 
-def _skeleton(
-    name: str, bases: tuple[type, ...], metaclass: type, namespace: dict[str, Any]
-) -> Any:
+def _skeleton(name: str, bases: tuple[type, ...], metaclass: type, namespace: dict[str, Any]) -> Any:
     inherited = {n for base in bases for each in base.__mro__[:-1] for n in vars(each)}
     if "__init_subclass__" not in inherited:
         return type.__new__(metaclass, name, bases, namespace)
-    # That of a base would run, without the keywords it may want: one before it hides it until the class is made.
+    # That of a base would run, without the keywords it may want: one before it hides it meanwhile.
     failure = TypeError("no bases")
     for layout in (*bases, object):
         try:
-            made = type.__new__(metaclass, name, (_quiet(layout), *bases), dict(namespace))
+            made: Any = type.__new__(metaclass, name, (_quiet(layout), *bases), dict(namespace))
             type.__setattr__(made, "__bases__", bases)
             return made
         except TypeError as error:  # layouts differ
@@ -346,7 +345,7 @@ def _fill(cls: Any, state: tuple[Any, ...]) -> None:
     for name, value in namespace.items():
         type.__setattr__(cls, name, value)
     if annotations:
-        cls.__annotations__ = dict(_functions.loaded(annotations, shared))
+        cls.__annotations__ = dict(_spare_parts.put_together(annotations, shared))
     for name, given in attributes.items():
         vars(cls)["_member_map_"][name].__dict__.update(given)
     for each in virtual_subclasses:

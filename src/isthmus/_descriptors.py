@@ -61,7 +61,7 @@ def _raw_file(name: str | bytes | None, mode: str, descriptor: _Descriptor) -> i
     if position is not None:
         file.seek(position)
     if name is not None:
-        file.name = name  # type: ignore[assignment]
+        file.name = name
     return file
 
 

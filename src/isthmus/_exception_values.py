@@ -4,8 +4,8 @@ One arrives with its class, arguments, attributes, notes, cause and context, and
 lines: frames can't cross, so bare ones stand for them, which have the place in the source and nothing else.
 (An exception that a `run` raises is described instead, see `_remote`: its class may not be known there.)
 
-No `__init__` or `__new__` of a Python class runs on arrival: what these would set arrives by itself. Only a class that
-says itself how it is taken apart (`__reduce__`) is rebuilt that way.
+No `__init__` or `__new__` of a Python class runs on arrival: what these would set arrives by itself. Only a
+class that says itself how it is taken apart (`__reduce__`) is rebuilt that way.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def _varint(n: int) -> bytes:
 
 
 def _location_table(code: CodeType, place: _Place) -> bytes:
-    """A table of positions (format: CPython's Objects/locations.md) that gives each instruction this place."""
+    """A table of positions (CPython's Objects/locations.md) that gives each instruction this place."""
     first, line, end, column, end_column = place[3:]
     if end is None or column is None or end_column is None or end < line:
         kind, span = 13, b""  # a line without columns

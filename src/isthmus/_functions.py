@@ -11,19 +11,17 @@ each message: closure cells by their id, and under names what else must be known
 from __future__ import annotations
 
 import marshal
-import pickle
 import sys
 from types import CellType, CodeType, FunctionType, ModuleType
 
+from isthmus import _spare_parts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterator
     from typing import Any
 
 _ALWAYS_THERE = frozenset({"__builtins__", "__name__", "__doc__", "__package__", "__loader__", "__spec__"})
-# what functions and classes are rebuilt by
-_OURS = frozenset({__name__, "isthmus._classes", "isthmus._class_parts", "isthmus._exception_values"})
 _MAX_KNOWN = 256  # code objects whose marshalled form is remembered
 
 # marshalled; the globals it can't do without; those it may not need
@@ -100,10 +98,10 @@ def _is_importable(module: object) -> bool:
 
 def is_known_by_name(f: FunctionType | type) -> bool:
     """Whether a function or class can be imported, under its name, where it arrives."""
-    if f.__module__ in _OURS:
-        return True
     if not isinstance(f.__module__, str) or f.__module__ == "__main__":
         return False
+    if f.__module__.startswith("isthmus._"):  # what others are rebuilt by
+        return True
     found: Any = sys.modules.get(f.__module__)
     if f.__module__ != "builtins" and not _is_importable(found):
         return False
@@ -151,56 +149,6 @@ class _Bare:
         return self._form
 
 
-class _SparePickler(pickle.Pickler):
-    """For what need not cross. Spare parts have none of their own, so that circles of them end.
-
-    What the message has anyway is not repeated: that goes to `shared`, by itself.
-    """
-
-    def __init__(self, file: io.BytesIO, memo: dict[Any, Any], shared: list[object]) -> None:
-        super().__init__(file, 5)
-        self._outer = memo
-        self._shared = shared
-        self._memo: dict[Any, Any] = {}
-
-    def persistent_id(self, obj: Any) -> int | None:
-        if id(obj) not in self._outer.get("classes", ()) and id(obj) not in self._outer.get("parameters", ()):
-            return None
-        self._shared.append(obj)
-        return len(self._shared) - 1
-
-    def reducer_override(self, obj: Any) -> Any:
-        from isthmus import _reducers
-
-        return _reducers.reduce(obj, self._memo, False) if _reducers.concerns(obj) else NotImplemented
-
-
-class _SpareUnpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, shared: tuple[object, ...]) -> None:
-        super().__init__(file)
-        self._shared = shared
-
-    def persistent_load(self, pid: int) -> object:
-        return self._shared[pid]
-
-
-def _spare_part(value: object, memo: dict[Any, Any], shared: list[object]) -> bytes | None:
-    import io
-
-    file = io.BytesIO()
-    try:
-        _SparePickler(file, memo, shared).dump(value)
-    except Exception:
-        return None
-    return file.getvalue()
-
-
-def spare_parts(values: dict[str, Any], memo: dict[Any, Any], shared: list[object]) -> dict[str, bytes]:
-    """Those of `values` that can cross, each by itself, for `loaded`. What they share goes to `shared`."""
-    parts = {name: _spare_part(value, memo, shared) for name, value in values.items()}
-    return {name: part for name, part in parts.items() if part is not None}
-
-
 def _annotations_of(f: FunctionType) -> dict[str, Any]:
     try:
         return f.__annotations__
@@ -234,8 +182,10 @@ def _state(f: FunctionType, memo: dict[Any, Any], whole: bool) -> tuple[Any, ...
     shared: list[object] = []
     spare, annotations = {}, {}
     if whole:
-        spare = spare_parts({n: sendable(around[n]) for n in others if n in around}, memo, shared)
-        annotations = spare_parts(_annotations_of(f), memo, shared)
+        spare = _spare_parts.taken_apart(
+            {n: sendable(around[n]) for n in others if n in around}, memo, shared
+        )
+        annotations = _spare_parts.taken_apart(_annotations_of(f), memo, shared)
     return (
         f.__defaults__,
         f.__kwdefaults__,
@@ -333,17 +283,6 @@ def _same(f: FunctionType) -> FunctionType:
     return f
 
 
-def loaded(spare: dict[str, bytes], shared: tuple[object, ...]) -> Iterator[tuple[str, Any]]:
-    """What `spare_parts` took apart, as far as it can be rebuilt here."""
-    import io
-
-    for name, part in spare.items():
-        try:
-            yield name, _SpareUnpickler(io.BytesIO(part), shared).load()
-        except Exception:  # a class that is not known here, for one
-            continue
-
-
 def _fill(f: FunctionType, state: tuple[Any, ...]) -> None:
     defaults, kwdefaults, doc, contents, needed, spare, annotations, attributes, parameters, shared = state
     f.__defaults__ = defaults
@@ -355,12 +294,12 @@ def _fill(f: FunctionType, state: tuple[Any, ...]) -> None:
     main = f.__globals__
     for name, value in needed.items():
         main.setdefault(name, value)
-    for name, value in loaded(spare, shared):
+    for name, value in _spare_parts.put_together(spare, shared):
         main.setdefault(name, value)
     if parameters:
         f.__type_params__ = parameters
     if annotations:
-        f.__annotations__ = dict(loaded(annotations, shared))
+        f.__annotations__ = dict(_spare_parts.put_together(annotations, shared))
     f.__dict__.update(attributes)
 
 

@@ -1,4 +1,4 @@
-"""Objects that cross in a way of ours where pickle has none, or another: the one entry point for layer crossing.
+"""Objects that cross in a way of ours where pickle has none, or another: the one entry for layer crossing.
 
 Each way is a reduce value as pickle knows them: `(callable, args[, state[, items[, pairs[, setter]]]])`, the
 name of a global, or NotImplemented for the object's own (`copyreg`, `__reduce_ex__`).
@@ -42,7 +42,8 @@ def _fill_types() -> None:
 def types() -> dict[type, _Way]:
     """The exact types that `reduce` is to be asked about, besides functions, cells, classes and exceptions.
 
-    Ask once for each message: it knows types of modules only once they are imported. The dict is always the same one.
+    Ask once for each message: it knows types of modules only once they are imported. The dict is always the
+    same one.
     """
     global _looked_at
     if not _known or any(name in sys.modules and name not in _looked_at for name in _SOURCES):
@@ -62,7 +63,7 @@ def concerns(obj: object) -> bool:
 def reduce(obj: Any, memo: dict[Any, Any], whole: bool = True) -> Any:
     """How to take `obj` apart. `memo`: a dict for each message, empty at its start.
 
-    Raises TypeError (NotShareableError is one) if it can't cross, OSError if a descriptor can't be duplicated.
+    Raises TypeError (NotShareableError is one) if it can't cross, OSError if there is no descriptor left.
     `whole` is false for parts of spare parts, see `_functions`.
     """
     if isinstance(obj, (FunctionType, CellType)):
