@@ -72,11 +72,18 @@ def _refuse_file(file: Any, memo: dict[Any, Any]) -> NoReturn:
     )
 
 
+def _refuse_encrypted(s: Any, memo: dict[Any, Any]) -> NoReturn:
+    raise NotShareableError("the state of its encryption can't cross; send the socket before it is wrapped")
+
+
 def add_types(table: dict[type, Callable[[Any, dict[Any, Any]], Any]]) -> None:
     """Put in what has been imported here: nobody holds an object of a module that was not."""
     found = sys.modules.get("socket")
     if found is not None and isinstance(getattr(found, "socket", None), type):
         table[found.socket] = _reduce_socket
+    ssl = sys.modules.get("ssl")
+    if ssl is not None and isinstance(getattr(ssl, "SSLSocket", None), type):
+        table[ssl.SSLSocket] = _refuse_encrypted
     files = sys.modules.get("_io")
     if files is not None:
         table[files.FileIO] = _reduce_file

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _known: dict[type, _Way] = {}
 _looked_at: frozenset[str] = frozenset()
-_SOURCES = ("socket", "dataclasses", "functools")  # modules whose import adds types
+_SOURCES = ("socket", "ssl", "dataclasses", "functools")  # modules whose import adds types
 
 
 def _proxy(proxy: MappingProxyType[Any, Any], memo: dict[Any, Any]) -> tuple[Any, ...]:
@@ -99,6 +99,10 @@ def parts(obj: object) -> Iterator[tuple[str, object]]:
         yield "", obj.__func__
     elif isinstance(obj, property):
         yield from ((f".{name}", getattr(obj, name)) for name in ("fget", "fset", "fdel"))
+    elif isinstance(obj, MappingProxyType):
+        yield from ((f"[{key!r}]", value) for key, value in obj.items())
+    elif type(obj) in types():
+        yield from ((f".{name}", part) for name, part in getattr(obj, "__dict__", {}).items())
     else:
         yield f"<class {type(obj).__qualname__}>", type(obj)
         yield from ((f".{name}", part) for name, part in getattr(obj, "__dict__", {}).items())
