@@ -101,8 +101,9 @@ def parts(obj: object) -> Iterator[tuple[str, object]]:
         yield from ((f".{name}", getattr(obj, name)) for name in ("fget", "fset", "fdel"))
     elif isinstance(obj, MappingProxyType):
         yield from ((f"[{key!r}]", value) for key, value in obj.items())
-    elif type(obj) in types():
-        yield from ((f".{name}", part) for name, part in getattr(obj, "__dict__", {}).items())
+    elif type(obj) in types():  # what it holds is not asked for
+        if hasattr(obj, "__wrapped__"):
+            yield ".__wrapped__", obj.__wrapped__
     else:
         yield f"<class {type(obj).__qualname__}>", type(obj)
         yield from ((f".{name}", part) for name, part in getattr(obj, "__dict__", {}).items())
