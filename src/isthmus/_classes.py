@@ -191,6 +191,8 @@ def _methods(cls: type, memo: dict[Any, Any]) -> dict[str, Any]:
             found[name] = _functions.bare(value, memo)
         elif type(value) in (staticmethod, classmethod) and isinstance(value.__func__, FunctionType):
             found[name] = _EarlyWrapper(value, _functions.bare(value.__func__, memo))
+        elif name == "__dataclass_fields__":  # what `__setstate__` of a frozen one with slots looks at
+            found[name] = value
     return found
 
 
