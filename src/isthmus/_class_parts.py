@@ -81,6 +81,18 @@ def _parameter(
     return p
 
 
+def _reduce_forward(reference: Any, memo: dict[Any, Any]) -> tuple[Any, ...]:
+    r = reference
+    module = r.__forward_module__ if isinstance(r.__forward_module__, str) else None
+    return _forward, (r.__forward_arg__, r.__forward_is_argument__, module, r.__forward_is_class__)
+
+
+def _forward(arg: str, is_argument: bool, module: str | None, is_class: bool) -> Any:
+    import typing
+
+    return typing.ForwardRef(arg, is_argument=is_argument, module=module, is_class=is_class)
+
+
 # ---- marks
 
 
@@ -99,6 +111,9 @@ def add_types(table: dict[type, _Way]) -> None:
     table[property] = _reduce_property
     for name in ("TypeVar", "ParamSpec", "TypeVarTuple"):
         table[getattr(_typing, name)] = _reduce_parameter
+    typing: Any = sys.modules.get("typing")
+    if typing is not None and hasattr(typing, "ForwardRef"):
+        table[typing.ForwardRef] = _reduce_forward
     functools: Any = sys.modules.get("functools")
     if functools is not None and hasattr(functools, "_lru_cache_wrapper"):
         table[functools._lru_cache_wrapper] = _reduce_cached

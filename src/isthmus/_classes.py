@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 _IMMUTABLE, _HEAP_TYPE = 1 << 8, 1 << 9  # Include/object.h
 _NOTHING, _FOR_SPARE_PARTS, _WHOLE = range(3)  # how much of a class is here
 _LAZY_ANNOTATIONS = frozenset({"__annotate__", "__annotate_func__", "__annotations_cache__"})
-_NOT_COPIED = frozenset({"__module__", "__annotations__", "_abc_impl"}) | _LAZY_ANNOTATIONS
+_CELLS = frozenset({"__classcell__", "__classdictcell__"})  # of the class body; NamedTuple leaves one
+_NOT_COPIED = frozenset({"__module__", "__annotations__", "_abc_impl"}) | _LAZY_ANNOTATIONS | _CELLS
 
 
 # ---- identity
@@ -95,6 +96,11 @@ def _own_slots(cls: type) -> tuple[str, ...] | None:
     if "__slots__" not in namespace:
         return None
     found = [name for name, value in namespace.items() if _is_made_by_type(cls, value)]
+    # Given by a base anyway, and asked for by name refused beside `int` and the like.
+    if any(base.__dictoffset__ for base in cls.__bases__) and "__dict__" in found:
+        found.remove("__dict__")
+    if any(base.__weakrefoffset__ for base in cls.__bases__) and "__weakref__" in found:
+        found.remove("__weakref__")
     return tuple(found)
 
 

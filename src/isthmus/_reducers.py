@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _known: dict[type, _Way] = {}
 _looked_at: frozenset[str] = frozenset()
-_SOURCES = ("socket", "ssl", "dataclasses", "functools")  # modules whose import adds types
+_SOURCES = ("socket", "ssl", "dataclasses", "functools", "typing")  # modules whose import adds types
 
 
 def _proxy(proxy: MappingProxyType[Any, Any], memo: dict[Any, Any]) -> tuple[Any, ...]:
@@ -101,7 +101,7 @@ def parts(obj: object) -> Iterator[tuple[str, object]]:
         yield from ((f".{name}", getattr(obj, name)) for name in ("fget", "fset", "fdel"))
     elif isinstance(obj, MappingProxyType):
         yield from ((f"[{key!r}]", value) for key, value in obj.items())
-    elif type(obj) in types():  # what it holds is not asked for
+    elif concerns(obj):  # what it holds is not asked for
         if hasattr(obj, "__wrapped__"):
             yield ".__wrapped__", obj.__wrapped__
     else:
