@@ -190,9 +190,9 @@ class _EarlyWrapper:
         return _class_parts._wrapper, self._given
 
 
-def _methods(cls: type, memo: dict[Any, Any]) -> dict[str, Any]:
+def _methods(namespace: dict[str, Any], memo: dict[Any, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, value in _namespace(cls).items():
+    for name, value in namespace.items():
         if isinstance(value, FunctionType):
             found[name] = _functions.bare(value, memo)
         elif type(value) in (staticmethod, classmethod) and isinstance(value.__func__, FunctionType):
@@ -231,7 +231,7 @@ def reduce(cls: Any, memo: dict[Any, Any], whole: bool) -> tuple[Any, ...]:
         members,
     )
     state = (
-        _Early(cls, _methods(cls, memo)),
+        _Early(cls, _methods(namespace, memo)),
         _WHOLE if whole else _FOR_SPARE_PARTS,
         namespace,
         annotations,

@@ -54,18 +54,29 @@ def _says_itself(kind: type[BaseException]) -> bool:
     return False
 
 
+_member_names: dict[type, tuple[str, ...]] = {}  # of classes made in C, which never go
+
+
+def _member_names_of(base: type[BaseException]) -> tuple[str, ...]:
+    if base not in _member_names:
+        _member_names[base] = tuple(
+            name
+            for kind in base.__mro__
+            for name, member in vars(kind).items()
+            if isinstance(member, MemberDescriptorType) and not name.startswith("__")
+        )
+    return _member_names[base]
+
+
 def _members(exc: BaseException) -> dict[str, Any]:
-    """What C keeps of it outside of `args`, as far as it is plain: `name` of a NameError, `path`."""
+    """What C keeps of it outside of `args`, as far as it is plain: `name` of a NameError, `path`; slots."""
     found: dict[str, Any] = {}
-    for kind in type(exc).__mro__:
-        if kind.__flags__ & _HEAP_TYPE or not issubclass(kind, BaseException) or kind is UnicodeError:
-            continue
-        for name, member in vars(kind).items():
-            if isinstance(member, MemberDescriptorType) and not name.startswith("__"):
-                value = getattr(exc, name, None)
-                if type(value) in (str, int, bytes, bool):
-                    found.setdefault(name, value)
-    for name in copyreg._slotnames(type(exc)):  # type: ignore[attr-defined]
+    for name in _member_names_of(_base_in_c(type(exc))):
+        value = getattr(exc, name, None)
+        if type(value) in (str, int, bytes, bool):
+            found[name] = value
+    slots = type(exc).__flags__ & _HEAP_TYPE
+    for name in copyreg._slotnames(type(exc)) if slots else ():  # type: ignore[attr-defined]
         try:
             found[name] = object.__getattribute__(exc, name)
         except AttributeError:  # never set
