@@ -54,7 +54,7 @@ bool is_known_method(PyObject* function) {
             return true;
         }
     }
-    return name.starts_with("namedtuple_");
+    return name.starts_with("namedtuple_") || name.starts_with("isthmus._");
 }
 
 bool is_by_c(PyTypeObject* type, const char* name) {
@@ -72,9 +72,15 @@ bool reduces_by_c(PyTypeObject* type) {
            is_by_c(type, "__getnewargs_ex__") && is_by_c(type, "__getnewargs__");
 }
 
-bool is_told(PyObject* module, const char* function, PyObject* about) {
-    const ref answer = require(PyObject_CallMethod(module, function, "O", about));
-    return answer.get() == Py_True;
+/// See isthmus._clone.
+long told(PyObject* module, PyTypeObject* type) {
+    const ref answer =
+        require(PyObject_CallMethod(module, "speaks_for", "O", reinterpret_cast<PyObject*>(type)));
+    const long value = PyLong_AsLong(answer.get());
+    if (value == -1 && PyErr_Occurred() != nullptr) {
+        throw py::python_error{};
+    }
+    return value;
 }
 
 } // namespace
@@ -112,9 +118,8 @@ plan plans::decide(PyObject* o) {
     if (PyFunction_Check(o) || PyCell_Check(o) || PyType_Check(o)) {
         return {manner::python, true};
     }
-    auto* const type_object = reinterpret_cast<PyObject*>(type);
-    if (is_told(reducers(), "speaks_for", type_object)) {
-        return {manner::python};
+    if (const long by = told(reducers(), type); by != 0) {
+        return {manner::python, by == 2};
     }
     if (is_plain(type)) {
         return {manner::instance, true};

@@ -2,6 +2,7 @@
 /// process.
 
 #include "module/arguments.hpp"
+#include "module/descriptors.hpp"
 #include "module/ends.hpp"
 #include "module/interpreters.hpp"
 #include "module/memory_functions.hpp"
@@ -46,6 +47,9 @@ std::unique_ptr<core::attachment> pack_handle(PyObject* o) {
     if (packed == nullptr) {
         packed = pack_queue(s, o);
     }
+    if (packed == nullptr) {
+        packed = pack_descriptor(s, o);
+    }
     return packed != nullptr ? std::move(packed) : pack_interpreter(s, o);
 }
 
@@ -58,7 +62,15 @@ ref unpack_handle(core::attachment& travelling) {
     if (!made) {
         made = unpack_view(s, travelling);
     }
+    if (!made) {
+        made = unpack_descriptor(s, travelling);
+    }
     return made ? std::move(made) : unpack_interpreter(s, travelling);
+}
+
+/// What keeps apart the classes of different interpreters: CPython's ids start again when it does.
+PyObject* identity(PyObject* module, PyObject*) {
+    return PyLong_FromUnsignedLongLong(state_of(module).here->identity);
 }
 
 int exec_module(PyObject* module) {
@@ -80,6 +92,7 @@ int exec_module(PyObject* module) {
         add_queue_type(module);
         let_standard_library_pass(s);
         add_view_type(module);
+        add_descriptor_type(module);
         require(PyModule_AddStringConstant(module, "__version__", ISTHMUS_VERSION));
         return 0;
     });
@@ -93,6 +106,7 @@ int traverse(PyObject* module, visitproc visit, void* arg) {
     Py_VISIT(s.channel_statistics_type);
     Py_VISIT(s.queue_type);
     Py_VISIT(s.view_type);
+    Py_VISIT(s.descriptor_type);
     Py_VISIT(s.interpreters_by_number);
     Py_VISIT(s.queues_by_id);
     return 0;
@@ -111,6 +125,7 @@ int clear(PyObject* module) {
     Py_CLEAR(s.channel_statistics_type);
     Py_CLEAR(s.queue_type);
     Py_CLEAR(s.view_type);
+    Py_CLEAR(s.descriptor_type);
     return 0;
 }
 
@@ -161,6 +176,7 @@ PyMethodDef functions[] = {
     {"is_shareable", is_shareable, METH_O,
      "is_shareable(obj, /)\n--\n\nWhether `send` would take `obj`, in depth."},
     {"stats", stats, METH_NOARGS, nullptr},
+    {"identity", identity, METH_NOARGS, nullptr},
     {"doctor_facts", doctor_facts, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 

@@ -14,7 +14,8 @@ struct state {
     PyTypeObject* send_type = nullptr;
     PyTypeObject* channel_statistics_type = nullptr;
     PyTypeObject* queue_type = nullptr;
-    PyTypeObject* view_type = nullptr; ///< isthmus.View
+    PyTypeObject* view_type = nullptr;       ///< isthmus.View
+    PyTypeObject* descriptor_type = nullptr; ///< isthmus._Descriptor
     PyObject* interpreter_error = nullptr;
     PyObject* not_found_error = nullptr;
     PyObject* not_shareable_error = nullptr;

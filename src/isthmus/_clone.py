@@ -9,9 +9,8 @@ from __future__ import annotations
 import copyreg
 import pickle
 import sys
-from types import CellType, FunctionType
 
-from isthmus import _functions
+from isthmus import _exception_values, _functions, _reducers
 from isthmus._errors import NotShareableError
 
 TYPE_CHECKING = False
@@ -24,34 +23,40 @@ if TYPE_CHECKING:
 
 registered: dict[type, tuple[Callable[[Any], object], Callable[[Any], object]]] = {}
 
-_SINGLETON_TYPES = {
-    type(None): "NoneType",
-    type(...): "EllipsisType",
-    type(NotImplemented): "NotImplementedType",
+# Builtin types that are not found under their names.
+_NAMED_IN_TYPES = {
+    "NoneType": type(None),
+    "EllipsisType": type(...),
+    "NotImplementedType": type(NotImplemented),
 }
 
 
-def speaks_for(kind: type) -> bool:
-    """Whether `reduce` takes objects of exactly this type apart."""
-    return kind in registered or hasattr(kind, "__cross__") or kind in copyreg.dispatch_table
+def speaks_for(kind: type) -> int:
+    """Whether `reduce` takes objects of exactly this type apart: 0: no; 2: no user's code does."""
+    if hasattr(kind, "__cross__"):
+        return 1
+    if type(kind).__hash__ is not None:  # a metaclass may have none
+        if kind in registered or kind in copyreg.dispatch_table:
+            return 1
+        if kind in _reducers.types():
+            return 2
+    if issubclass(kind, BaseException):
+        return 2 if kind.__module__ == "builtins" else 1
+    return 0
 
 
-def reduce(obj: Any, memo: dict[int, Any]) -> Any:
+def reduce(obj: Any, memo: dict[Any, Any]) -> Any:
     """Like `pickle.Pickler.reducer_override`; a str is the name of a global. `memo` is one dict a message."""
     kind = type(obj)
-    if kind in registered:
+    if type(kind).__hash__ is not None and kind in registered:
         encode, decode = registered[kind]
         return decode, (encode(obj),)
     cross = getattr(kind, "__cross__", None)
     if cross is not None:
         return cross(obj)
-    if isinstance(obj, FunctionType | CellType):
-        reduced = _functions.reduce(obj, memo)
-        return obj.__qualname__ if reduced is NotImplemented and isinstance(obj, FunctionType) else reduced
-    known = copyreg.dispatch_table.get(kind)
-    if known is not None:
-        return known(obj)
-    return obj.__qualname__ if isinstance(obj, type) else NotImplemented
+    if type(kind).__hash__ is not None and kind in copyreg.dispatch_table:
+        return copyreg.dispatch_table[kind](obj)
+    return _reducers.reduce(obj, memo)
 
 
 # ---- by name
@@ -75,8 +80,8 @@ def _at(found: object, name: str) -> object:
 
 def locate(obj: object, name: str) -> tuple[str, str]:
     """Module and qualified name under which the other side finds `obj`."""
-    if obj in _SINGLETON_TYPES:
-        return "types", _SINGLETON_TYPES[obj]
+    if _NAMED_IN_TYPES.get(name) is obj:
+        return "types", name
     module = _module_of(obj, name)
     if "<locals>" in name.split("."):
         raise NotShareableError(f"it is local: {module}.{name}")
@@ -109,15 +114,46 @@ def find(module: str, name: str) -> object:
 # ---- errors
 
 
-def _path(steps: list[_Step]) -> Iterator[str]:
+def _stood_for(obj: Any) -> object:
+    """What an object that is written in the place of another one stands for."""
+    match obj:
+        case _functions._Module():
+            return obj.module
+        case _functions.Script() | _functions._Bare():
+            return obj.function
+        case _exception_values._Bare():
+            return obj.exc
+    return obj
+
+
+def _named_part(container: object, inside: list[object]) -> tuple[str, int] | None:
+    """What to call the part of a function, class or exception that leads on; which of `inside` it is."""
+    if not _reducers.concerns(_stood_for(container)):
+        return None
+    for name, part in _reducers.parts(
+        container if isinstance(container, _functions.Script) else _stood_for(container)
+    ):
+        for at, each in enumerate(inside):
+            if _stood_for(part) is _stood_for(each):
+                return name, at
+    return None
+
+
+def _path(steps: list[_Step], offender: object) -> Iterator[str]:
     """Each container's part of the path to what is wrong."""
     in_state = False  # the last container is what an object is made of: its parts are the object's
-    rest = iter(steps)
     owner: Any = None
-    for what, container, key in rest:
-        if what == "state" and isinstance(container, FunctionType | _functions.Script):
-            yield _functions.name_of_part(container, (step[2] for step in rest))
-        elif what == "[]" and in_state and isinstance(container, tuple):
+    at = 0
+    while at < len(steps):
+        what, container, key = steps[at]
+        at += 1
+        named = _named_part(container, [*(step[1] for step in steps[at:]), offender])
+        if named is not None:
+            yield named[0]
+            at += named[1]
+            in_state = False
+            continue
+        if what == "[]" and in_state and isinstance(container, tuple):
             continue  # attributes, slots
         elif what == "[]" and in_state and hasattr(owner, "__dataclass_fields__"):
             yield f".{list(owner.__dataclass_fields__)[key]}"  # how one with slots is pickled
@@ -129,6 +165,8 @@ def _path(steps: list[_Step]) -> Iterator[str]:
             yield f".{key}"
         elif what == "value":
             yield f"[{key!r}]"
+        elif what == "class":
+            yield f"<class {type(container).__qualname__}>"
         elif what != "state":
             yield f".<{what}>"
         in_state, owner = what == "state", container
@@ -138,7 +176,7 @@ def blame(steps: list[_Step], offender: object, error: BaseException) -> BaseExc
     """The exception to raise instead of `error`, which came up when `offender` was to be taken apart."""
     if not isinstance(error, pickle.PicklingError | TypeError | AttributeError):
         return error
-    path = "".join(_path(steps))
+    path = "".join(_path(steps, offender))
     where = f"{path}: " if path else ""
     what = _functions.blamed(offender)
     told = NotShareableError(f"{where}{what} can't be sent to another interpreter ({error})")

@@ -4,19 +4,20 @@ A function by code is a marshalled code object and what belongs to it. It runs w
 `__main__` where it arrives; the globals it refers to are put there if they are absent. Pickle's memo makes
 recursion work: a function is made first, and what it refers to, itself perhaps, is filled in afterwards.
 
-`reduce` is asked by the pickler (see `_pickling`) for every function and closure cell in a value.
+`reduce` is asked (see `_reducers`) for every function and closure cell in a value; its `memo` is one dict for
+each message: closure cells by their id, and under names what else must be known of what has been met so far.
 """
 
 from __future__ import annotations
 
 import marshal
-import pickle
 import sys
 from types import CellType, CodeType, FunctionType, ModuleType
 
+from isthmus import _spare_parts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterator
     from typing import Any
 
@@ -95,13 +96,14 @@ def _is_importable(module: object) -> bool:
     return isinstance(top, ModuleType) and getattr(top, "__spec__", None) is not None and _found_on_path(top)
 
 
-def _is_known_by_name(f: FunctionType) -> bool:
-    if f.__module__ == __name__:  # what pickles of functions are made of
-        return True
-    if f.__module__ is None or f.__module__ == "__main__":
+def is_known_by_name(f: FunctionType | type) -> bool:
+    """Whether a function or class can be imported, under its name, where it arrives."""
+    if not isinstance(f.__module__, str) or f.__module__ == "__main__":
         return False
+    if f.__module__.startswith("isthmus._"):  # what others are rebuilt by
+        return True
     found: Any = sys.modules.get(f.__module__)
-    if not _is_importable(found):
+    if f.__module__ != "builtins" and not _is_importable(found):
         return False
     for part in f.__qualname__.split("."):
         found = getattr(found, part, None)
@@ -133,36 +135,18 @@ class Script:
         self.function = function
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _by_code(self.function, {}, True)
+        return *_bare_form(self.function, {}), _state(self.function, {}, True), None, None, _fill
 
 
-class _SparePickler(pickle.Pickler):
-    """For what need not cross. Spare parts have none of their own, so that circles of them end."""
+class _Bare:
+    """A function without anything it refers to, see `bare`."""
 
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, 5)
-        self._cells: dict[int, CellType] = {}
+    def __init__(self, function: FunctionType, form: tuple[Any, ...]) -> None:
+        self.function = function  # alive, so that its id stays its own
+        self._form = form
 
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, (FunctionType, CellType)):
-            return reduce(obj, self._cells, False)
-        return NotImplemented
-
-
-def _spare_part(value: object) -> bytes | None:
-    import io
-
-    file = io.BytesIO()
-    try:
-        _SparePickler(file).dump(value)
-    except Exception:
-        return None
-    return file.getvalue()
-
-
-def _spare_parts(values: dict[str, Any]) -> dict[str, bytes]:
-    parts = {name: _spare_part(value) for name, value in values.items()}
-    return {name: part for name, part in parts.items() if part is not None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._form
 
 
 def _annotations_of(f: FunctionType) -> dict[str, Any]:
@@ -172,67 +156,99 @@ def _annotations_of(f: FunctionType) -> dict[str, Any]:
         return {}
 
 
-def _sendable(value: object) -> object:
+def sendable(value: object) -> object:
+    """What stands for a value that a function or class refers to: modules are imported over there."""
     return _Module(value) if isinstance(value, ModuleType) else value
 
 
-def _by_code(f: FunctionType, cells: dict[int, CellType], whole: bool) -> tuple[Any, ...]:
-    data, needed, others = _compiled_form(f.__code__)
+def _bare_form(f: FunctionType, memo: dict[Any, Any]) -> tuple[Any, ...]:
     closure = f.__closure__ or ()
-    contents: list[tuple[object, ...]] = []
     for cell in closure:
-        cells[id(cell)] = cell
+        memo[id(cell)] = cell
+    return _made, (_compiled_form(f.__code__)[0], f.__name__, f.__qualname__, f.__module__, closure)
+
+
+def _state(f: FunctionType, memo: dict[Any, Any], whole: bool) -> tuple[Any, ...]:
+    _, needed, others = _compiled_form(f.__code__)
+    contents: list[tuple[object, ...]] = []
+    for cell in f.__closure__ or ():
         try:
-            contents.append((_sendable(cell.cell_contents),))
+            contents.append((sendable(cell.cell_contents),))
         except ValueError:  # not bound yet
             contents.append(())
     around = f.__globals__
-    state = (
+    parameters = f.__type_params__
+    memo.setdefault("parameters", {}).update((id(each), each) for each in parameters)
+    shared: list[object] = []
+    spare, annotations = {}, {}
+    if whole:
+        spare = _spare_parts.taken_apart(
+            {n: sendable(around[n]) for n in others if n in around}, memo, shared
+        )
+        annotations = _spare_parts.taken_apart(_annotations_of(f), memo, shared)
+    return (
         f.__defaults__,
         f.__kwdefaults__,
         f.__doc__,
         contents,
-        {name: _sendable(around[name]) for name in needed if name in around},
-        _spare_parts({n: _sendable(around[n]) for n in others if n in around}) if whole else {},
-        _spare_parts(_annotations_of(f)) if whole else {},
+        {name: sendable(around[name]) for name in needed if name in around},
+        spare,
+        annotations,
         f.__dict__,
+        parameters,
+        tuple(shared),
     )
-    return _made, (data, f.__name__, f.__qualname__, f.__module__, closure), state, None, None, _fill
 
 
-def reduce(obj: FunctionType | CellType, cells: dict[int, CellType], whole: bool = True) -> Any:
-    """What `pickle.Pickler.reducer_override` returns for a function or a cell.
+def bare(f: FunctionType, memo: dict[Any, Any]) -> object:
+    """What arrives as `f` before anything it refers to does.
+
+    A class is given its methods that way: it may be needed by what they refer to.
+    """
+    if is_known_by_name(f) or id(f) in memo.setdefault("functions", {}):
+        return f
+    bares = memo.setdefault("bare functions", {})
+    if id(f) not in bares:
+        bares[id(f)] = _Bare(f, _bare_form(f, memo))
+    return bares[id(f)]
+
+
+def reduce(obj: FunctionType | CellType, memo: dict[Any, Any], whole: bool = True) -> Any:
+    """The reduce value of a function or a cell.
 
     A cell crosses empty, and its contents with each function that closes over it: so functions that share a
-    variable go on sharing it. `cells` has those of this pickle.
+    variable go on sharing it. `whole`: with what it may not need, such as annotations.
     """
     if isinstance(obj, CellType):
-        if id(obj) not in cells:
+        if id(obj) not in memo:
             raise TypeError("cannot pickle 'cell' object")
         return _empty_cell, ()
-    return NotImplemented if _is_known_by_name(obj) else _by_code(obj, cells, whole)
+    if is_known_by_name(obj):
+        return obj.__qualname__
+    memo.setdefault("functions", {})[id(obj)] = obj
+    held = memo.get("bare functions", {}).get(id(obj))
+    form = _bare_form(obj, memo) if held is None else (_same, (held,))
+    return *form, _state(obj, memo, whole), None, None, _fill
 
 
-def name_of_part(obj: object, keys: Iterator[Any]) -> str:
-    """What to call a part of a function by code that can't cross; `keys` lead to it from its state."""
+def parts(obj: object) -> Iterator[tuple[str, object]]:
+    """What of a function by code may be unable to cross, and how to call it."""
     f = obj.function if isinstance(obj, Script) else obj
-    assert isinstance(f, FunctionType)
+    if not isinstance(f, FunctionType) or (f is obj and is_known_by_name(f)):
+        return
     name = f.__qualname__
-    group = next(keys, None)
-    match group:
-        case 0:
-            return f"<default {next(keys)} of {name}>"
-        case 1:
-            return f"<default of {next(keys)!r} of {name}>"
-        case 3:
-            variable = f.__code__.co_freevars[next(keys)]
-            next(keys)  # the one content of the cell
-            return f"<{variable!r} in the closure of {name}>"
-        case 4:
-            return f"<the global {next(keys)!r} of {name}>"
-        case 7:
-            return f"<attribute {next(keys)!r} of {name}>"
-    return f"<{name}>"
+    for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+        if cell != CellType():  # bound
+            yield f"<{variable!r} in the closure of {name}>", sendable(cell.cell_contents)
+    for needed in _compiled_form(f.__code__)[1]:
+        if needed in f.__globals__:
+            yield f"<the global {needed!r} of {name}>", sendable(f.__globals__[needed])
+    for i, value in enumerate(f.__defaults__ or ()):
+        yield f"<default {i} of {name}>", value
+    for argument, value in (f.__kwdefaults__ or {}).items():
+        yield f"<default of {argument!r} of {name}>", value
+    for attribute, value in f.__dict__.items():
+        yield f"<attribute {attribute!r} of {name}>", value
 
 
 def blamed(obj: object) -> str:
@@ -263,16 +279,12 @@ def _made(data: bytes, name: str, qualname: str, module: str, closure: tuple[Cel
     return f
 
 
-def _loaded(spare: dict[str, bytes]) -> Iterator[tuple[str, Any]]:
-    for name, part in spare.items():
-        try:
-            yield name, pickle.loads(part)
-        except Exception:  # a class that is not known here, for one
-            continue
+def _same(f: FunctionType) -> FunctionType:
+    return f
 
 
 def _fill(f: FunctionType, state: tuple[Any, ...]) -> None:
-    defaults, kwdefaults, doc, contents, needed, spare, annotations, attributes = state
+    defaults, kwdefaults, doc, contents, needed, spare, annotations, attributes, parameters, shared = state
     f.__defaults__ = defaults
     f.__kwdefaults__ = kwdefaults
     f.__doc__ = doc
@@ -282,10 +294,12 @@ def _fill(f: FunctionType, state: tuple[Any, ...]) -> None:
     main = f.__globals__
     for name, value in needed.items():
         main.setdefault(name, value)
-    for name, value in _loaded(spare):
+    for name, value in _spare_parts.put_together(spare, shared):
         main.setdefault(name, value)
+    if parameters:
+        f.__type_params__ = parameters
     if annotations:
-        f.__annotations__ = dict(_loaded(annotations))
+        f.__annotations__ = dict(_spare_parts.put_together(annotations, shared))
     f.__dict__.update(attributes)
 
 

@@ -12,6 +12,7 @@ import traceback
 from types import SimpleNamespace
 
 from isthmus._errors import ExceptionInfo, ExecutionFailed
+from isthmus._exception_values import link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,10 +86,6 @@ def _carried(exc: BaseException) -> Carried | None:
     return pickled, exc.message if isinstance(exc, ExceptionGroup) else _text(exc), kept
 
 
-def _link(exc: BaseException, name: str) -> Any:
-    return vars(BaseException)[name].__get__(exc)  # whatever its class makes of the name
-
-
 class _Capture:
     """Takes down an exception and all that it is linked to, each once, whatever circles they make."""
 
@@ -123,9 +120,9 @@ class _Capture:
             _line(kind, module, text),
             _display(exc, depth == 0),
             carried,
-            self.add(_link(exc, "__cause__"), depth + 1),
-            self.add(_link(exc, "__context__"), depth + 1),
-            _link(exc, "__suppress_context__"),
+            self.add(link(exc, "__cause__"), depth + 1),
+            self.add(link(exc, "__context__"), depth + 1),
+            link(exc, "__suppress_context__"),
             tuple(self.add(each, depth + 1) for each in members),
         )
 

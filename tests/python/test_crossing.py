@@ -146,7 +146,11 @@ def test_sizes_around_the_limits(bounce: Bounce, size: int) -> None:
     assert same(bounce(data[:size]), data[:size])
 
 
-@pytest.mark.parametrize("wrap", [lambda x: (x,), lambda x: [x], lambda x: {"k": x}, Point], ids=str)
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda x: (x,), lambda x: [x], lambda x: {"k": x}, Point],
+    ids=["tuple", "list", "dict", "object"],
+)
 def test_any_depth(bounce: Bounce, wrap: Callable[[Any], Any]) -> None:
     deep: Any = ()
     for _ in range(1_000_000):
