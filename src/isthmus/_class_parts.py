@@ -50,6 +50,17 @@ def _cached(wrapped: Any, maxsize: int | None, typed: bool, rest: dict[str, Any]
     return made
 
 
+def _reduce_partial_method(method: Any, memo: dict[Any, Any]) -> tuple[Any, ...]:
+    # Its own way leaves out the function, which its constructor wants from 3.14 on.
+    return _partial_method, (method.func, method.args, method.keywords)
+
+
+def _partial_method(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    import functools
+
+    return functools.partialmethod(function, *args, **keywords)
+
+
 # ---- type parameters
 
 
@@ -117,6 +128,7 @@ def add_types(table: dict[type, _Way]) -> None:
     functools: Any = sys.modules.get("functools")
     if functools is not None and hasattr(functools, "_lru_cache_wrapper"):
         table[functools._lru_cache_wrapper] = _reduce_cached
+        table[functools.partialmethod] = _reduce_partial_method
     dataclasses: Any = sys.modules.get("dataclasses")
     if dataclasses is not None:
         for name in ("_MISSING_TYPE", "_FIELD_BASE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE"):

@@ -151,9 +151,11 @@ def test_a_very_long_traceback_is_cut_in_the_middle(bounce: Bounce) -> None:
 # ---- links
 
 
-def test_causes_and_contexts(bounce: Bounce) -> None:
+def test_causes_and_contexts(interp: isthmus.Interpreter, bounce: Bounce) -> None:
     error, cause, context = ValueError("e"), KeyError("cause"), TypeError("context")
     error.__cause__, error.__context__ = cause, context
+    told = interp.call(lambda e: (repr(e.__cause__), repr(e.__context__), e.__suppress_context__), error)
+    assert told == ("KeyError('cause')", "TypeError('context')", True)
     got = bounce(error)
     assert repr(got.__cause__) == "KeyError('cause')"
     assert repr(got.__context__) == "TypeError('context')"
