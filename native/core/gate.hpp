@@ -7,8 +7,10 @@
 #pragma once
 
 #include "core/futex.hpp"
+#include "core/lock.hpp"
 
 #include <atomic>
+#include <cassert>
 #include <cstdint>
 
 namespace isthmus::core {
@@ -32,6 +34,7 @@ class gate {
     void shut() noexcept { word_.fetch_or(shut_bit, std::memory_order_acq_rel); }
     /// Returns once nobody is inside. Precondition: shut(), and no GIL held.
     void wait_until_empty() noexcept {
+        assert(held_locks::here() == 0); // invariant 8
         for (std::uint32_t now = word_.load(std::memory_order_acquire); now != shut_bit;
              now = word_.load(std::memory_order_acquire)) {
             futex::wait(word_, now);

@@ -20,6 +20,7 @@ void short_lock::lock_slowly() noexcept {
     while (word_.exchange(contended_, std::memory_order_acquire) != free_) {
         futex::wait(word_, contended_);
     }
+    held_locks::one_more();
 }
 
 } // namespace isthmus::core

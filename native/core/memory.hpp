@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/arena.hpp"
+#include "core/lock.hpp"
 #include "core/slot.hpp"
 
 #include <atomic>
@@ -150,7 +151,7 @@ class memory_system {
     unsigned top_order_ = 0;
     std::atomic<std::size_t> mappings_{0};
     std::atomic<std::size_t> idle_bytes_{0};
-    std::mutex lock_;
+    counted_mutex lock_;
     int fork_pipe_[2] = {-1, -1};
 };
 

@@ -4,6 +4,7 @@
 
 #include "core/stats.hpp"
 
+#include <cassert>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -50,6 +51,7 @@ std::size_t memory_system::drain(window& w, void (*drop_reference)(void* object)
         case protocol::after_settle::nothing:
             break;
         case protocol::after_settle::drop_keeper:
+            assert(held_locks::here() == 0); // invariant 8: Python's objects die in here
             drop_reference(object_in(w.index, s));
             break;
         case protocol::after_settle::free_block:

@@ -1,5 +1,7 @@
 #include "core/message.hpp"
 
+#include "core/lock.hpp"
+
 #include <cassert>
 #include <cstring>
 
@@ -59,6 +61,8 @@ std::unique_ptr<parcel> message::take_parcel() noexcept {
 }
 
 void message::drop_held() noexcept {
+    assert(held_locks::here() ==
+           0); // invariant 8: what it holds may come back to a channel, or post a release
     // Taking it out first leaves the message consistent if the destruction comes back to look at it.
     const share dropped_share = take_share();
     const std::unique_ptr<parcel> dropped_parcel = take_parcel();

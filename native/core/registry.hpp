@@ -8,6 +8,7 @@
 #include "core/errand.hpp"
 #include "core/gate.hpp"
 #include "core/helper.hpp"
+#include "core/lock.hpp"
 #include "core/memory.hpp"
 #include "core/party.hpp"
 
@@ -98,7 +99,7 @@ class registry {
     [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
 
   private:
-    mutable std::mutex lock_;
+    mutable counted_mutex lock_;
     std::vector<interpreter_ref> records_;
     std::uint64_t last_identity_ = 0;
     std::atomic<std::size_t> count_{0};

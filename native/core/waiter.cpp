@@ -3,6 +3,7 @@
 #include "core/party.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <thread>
 
 namespace isthmus::core {
@@ -101,6 +102,7 @@ void waiter::finish(outcome how) noexcept {
 }
 
 outcome waiter::wait(party& by, futex::deadline until, wait_site& site, spin_budget& spinning) noexcept {
+    assert(held_locks::here() == 0); // invariant 8
     const party::presence here(by);
     const publication published(site, *this);
     if (spin(by, until, spinning.get())) {

@@ -9,6 +9,7 @@
 
 #include "core/stats.hpp"
 
+#include <cassert>
 #include <climits>
 #include <new>
 #include <utility>
@@ -49,10 +50,12 @@ bool has_own_gil(PyInterpreterState* state) {
 void start_runtime() {
     static std::once_flag once;
     std::call_once(once, [] {
-        core::registry::prepare_for_fork();
         if (!core::memory().start(core::options::from_environment())) {
             why_copying.store(core::memory().space().why());
         }
+        // After the memory: a fork takes locks in the opposite order of these calls, and whoever attaches
+        // holds the registry's when it takes the memory's.
+        core::registry::prepare_for_fork();
     });
     if (core::memory().started() && !install_hook()) {
         throw python_error{};
@@ -163,6 +166,7 @@ entered::entered(core::interpreter& target)
     if (inside_ == nullptr) {
         throw std::bad_alloc{};
     }
+    assert(core::held_locks::here() == 0); // invariant 8
     outside_ = PyThreadState_Swap(inside_);
 }
 

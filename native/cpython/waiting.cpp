@@ -88,6 +88,7 @@ void reattach(PyThreadState* saved) {
     while (Py_IsFinalizing() != 0 && !on_main_thread()) {
         pause();
     }
+    assert(core::held_locks::here() == 0); // invariant 8
     PyEval_RestoreThread(saved);
 }
 

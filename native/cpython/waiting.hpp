@@ -9,8 +9,11 @@
 #include "cpython/refs.hpp"
 
 #include "core/futex.hpp"
+#include "core/lock.hpp"
 #include "core/registry.hpp"
 #include "core/waiter.hpp"
+
+#include <cassert>
 
 namespace isthmus::py {
 
@@ -29,6 +32,7 @@ template <typename Operation> core::outcome wait_for(const core::interpreter& he
         core::wait_site site = site_of_this_thread(here);
         core::outcome how{};
         bool out_of_memory = false;
+        assert(core::held_locks::here() == 0); // invariant 8
         PyThreadState* const saved = PyEval_SaveThread();
         try {
             how = operation(site);

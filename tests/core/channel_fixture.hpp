@@ -37,7 +37,10 @@ inline std::uint64_t number_of(const message& m) {
 /// Counts its own life.
 struct tracer : attachment {
     explicit tracer(std::atomic<int>& alive) : alive_(alive) { ++alive_; }
-    ~tracer() override { --alive_; }
+    ~tracer() override {
+        EXPECT_EQ(held_locks::here(), 0U) << "invariant 8: what a message holds is destroyed under no lock";
+        --alive_;
+    }
 
   private:
     std::atomic<int>& alive_;

@@ -1,6 +1,8 @@
 /// Poison, statistics, many at once, descriptors to watch.
 #include "channel_fixture.hpp"
 
+#include "core/select.hpp"
+
 #include <array>
 #include <poll.h>
 
@@ -164,6 +166,41 @@ TEST_F(channel_more, watch_of_a_rendezvous_follows_who_waits) {
     EXPECT_FALSE(readable(in));
     EXPECT_EQ(recv(*b, in_microseconds(100)), ended(outcome::timed_out));
     EXPECT_FALSE(readable(out));
+}
+
+TEST_F(channel_more, watch_of_a_rendezvous_follows_selects_that_wait) {
+    const int in = c->watch(end::recv, *b);
+    std::jthread selecting([this] {
+        message m = numbered(1);
+        wait_site site;
+        spin_budget spinning;
+        const select_case only{c.get(), end::send, &m};
+        EXPECT_EQ(select(*a, {&only, 1}, never_expected(), site, spinning).how, outcome::ok);
+    });
+    const futex::deadline late = in_microseconds(5'000'000);
+    while (!readable(in) && futex::now() < *late) {
+        std::this_thread::yield();
+    }
+    EXPECT_TRUE(readable(in)) << "a loop that watches it would never receive";
+    EXPECT_EQ(recv(*b), got(1));
+    selecting.join();
+    EXPECT_FALSE(readable(in));
+}
+
+TEST_F(channel_more, watch_follows_many_at_once) {
+    open(3);
+    const int in = c->watch(end::recv, *b);
+    const int out = c->watch(end::send, *a);
+    std::array<message, 3> cargo = {numbered(1), numbered(2), numbered(3)};
+    std::size_t count = 0;
+    EXPECT_EQ(c->try_send_many(*a, cargo, count), outcome::ok);
+    EXPECT_TRUE(readable(in));
+    EXPECT_FALSE(readable(out)) << "it is full";
+    std::array<message, 3> room;
+    EXPECT_EQ(c->try_recv_many(*b, room, count), outcome::ok);
+    EXPECT_EQ(count, 3U);
+    EXPECT_FALSE(readable(in)) << "it is empty";
+    EXPECT_TRUE(readable(out));
 }
 
 TEST_F(channel_more, watch_ends_with_the_last_holder) {

@@ -180,6 +180,45 @@ TEST_F(conduit_fork, leaves_a_file_alone_that_took_a_descriptors_number) {
     }
 }
 
+/// Its end waits for the test.
+struct lingering : attachment {
+    lingering(std::atomic<bool>& ending, std::atomic<bool>& may_end) : ending_(ending), may_end_(may_end) {}
+    ~lingering() override {
+        ending_.store(true);
+        while (!may_end_.load()) {
+            std::this_thread::yield();
+        }
+    }
+
+  private:
+    std::atomic<bool>& ending_;
+    std::atomic<bool>& may_end_;
+};
+
+TEST_F(conduit_fork, lets_the_child_collect_though_another_thread_was_collecting) {
+    std::atomic<bool> ending{false};
+    std::atomic<bool> may_end{false};
+    std::atomic<int> alive{0};
+    const auto make_garbage = [&](std::unique_ptr<attachment> what) {
+        const auto c = open(std::nullopt);
+        message m = carrying(c, end::recv);
+        m.body()->attachments.push_back(std::move(what));
+        ASSERT_EQ(c->try_send(*a, m), outcome::ok);
+        c->drop_holder(end::send, *a);
+        c->drop_holder(end::recv, *a);
+    };
+    const std::jthread collector([&] { make_garbage(std::make_unique<lingering>(ending, may_end)); });
+    while (!ending.load()) {
+        std::this_thread::yield();
+    }
+    EXPECT_EQ(in_guarded_child([&] {
+                  make_garbage(std::make_unique<tracer>(alive));
+                  EXPECT_EQ(alive, 0);
+              }),
+              0);
+    may_end.store(true);
+}
+
 TEST_F(conduit_fork, empties_a_gate_but_for_the_thread_that_forks) {
     gate door;
     ASSERT_TRUE(door.enter());

@@ -4,6 +4,8 @@
 #include "core/cycles.hpp"
 #include "core/queue.hpp"
 
+#include <array>
+
 namespace isthmus::core::test {
 namespace {
 
@@ -79,6 +81,25 @@ TEST_F(cycles, an_end_outside_of_all_buffers_keeps_its_channel) {
     EXPECT_EQ(alive, 2);
     outside.reset();
     collect_cycles(); // the fall of the last outside claim makes it suspect; now and then that waits
+    EXPECT_EQ(alive, 0);
+}
+
+TEST_F(cycles, what_only_leads_on_from_something_alive_is_alive) {
+    std::array<std::shared_ptr<channel>, 4> chain;
+    for (auto& each : chain) {
+        each = held_channel();
+    }
+    for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
+        send(*chain[i], chain[i + 1], end::recv);
+    }
+    message outside = carrying(chain[0], end::recv); // nobody holds it either: all four are suspects
+    for (auto& each : chain) {
+        drop(std::move(each));
+    }
+    collect_cycles();
+    EXPECT_EQ(alive, 4);
+    outside.reset();
+    collect_cycles();
     EXPECT_EQ(alive, 0);
 }
 

@@ -67,6 +67,8 @@ TEST_F(queues, full_one_makes_putters_wait_in_order) {
     const std::jthread first = parked_thread(1, 0, putter(1));
     const std::jthread second = parked_thread(2, 0, putter(2));
     EXPECT_EQ(number_of(get()), 0U);
+    EXPECT_EQ(q->parked_putters(), 1U) << "what was taken out let the first one in";
+    EXPECT_EQ(q->size(), 1U);
     EXPECT_EQ(put(9, *a), outcome::would_block); // the room is for the one that waited first
     EXPECT_EQ(number_of(get()), 1U);
     EXPECT_EQ(number_of(get()), 2U);
@@ -157,6 +159,19 @@ TEST_F(queues, many_messages_of_a_dead_party_leave_and_make_room) {
         EXPECT_EQ(number_of(get()), n);
     }
     EXPECT_EQ(number_of(get()), many);
+}
+
+TEST_F(queues, room_that_a_dead_party_leaves_goes_to_who_waits_for_it) {
+    q = queue::create(1, unbound::remove);
+    EXPECT_EQ(put(1, *a, unbound::remove), outcome::ok);
+    const std::jthread putter = parked_thread(1, 0, [this] {
+        message m = numbered(2);
+        wait_site site;
+        EXPECT_EQ(q->put(*b, m, never_expected(), site), outcome::ok);
+    });
+    q->party_died(*a);
+    EXPECT_EQ(q->parked_putters(), 0U) << "nobody else may ever take something out";
+    EXPECT_EQ(number_of(get()), 2U);
 }
 
 TEST_F(queues, shut_down_ends_puts_at_once_and_gets_when_empty) {

@@ -21,3 +21,8 @@ def test_only_exact_types_are_twinned() -> None:
 )
 def test_a_thousand_releases_reach_an_owner_that_does_not_ask(state: str) -> None:
     run_script("releasing", state)
+
+
+@pytest.mark.parametrize("what", ["block", "twin"])
+def test_a_thread_without_an_interpreter_frees(what: str) -> None:
+    run_script("freeing", what)
