@@ -17,7 +17,6 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-
 def arm_watchdog() -> None:
     if "ISTHMUS_TEST_DUMP_AFTER" in os.environ:
         faulthandler.dump_traceback_later(float(os.environ["ISTHMUS_TEST_DUMP_AFTER"]))
