@@ -31,7 +31,7 @@ test: test-core test-python
 
 test-core: build/debug/build.ninja
 	@"$(CMAKE)" --build build/debug
-	@"$(CTEST)" --preset debug
+	@"$(CTEST)" --preset debug --parallel "$$(nproc)"
 
 test-python: build
 	@tools/setup.sh test

@@ -21,6 +21,11 @@ if(ISTHMUS_WERROR)
     target_compile_options(isthmus_options INTERFACE -Werror)
 endif()
 
+if(CMAKE_UNITY_BUILD)
+    # What one file names for itself the next ones may use as they like; builds file by file check each alone.
+    target_compile_options(isthmus_options INTERFACE -Wno-shadow)
+endif()
+
 if(ISTHMUS_SANITIZE)
     if(NOT ISTHMUS_SANITIZE MATCHES "^(address|undefined|address,undefined|thread)$")
         message(FATAL_ERROR "ISTHMUS_SANITIZE=${ISTHMUS_SANITIZE}: use address,undefined or thread")

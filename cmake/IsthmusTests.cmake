@@ -9,5 +9,10 @@ endif()
 add_executable(isthmus_core_tests ${isthmus_test_sources})
 target_include_directories(isthmus_core_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests")
 target_link_libraries(isthmus_core_tests PRIVATE isthmus_core GTest::gtest_main)
+# Each test file has fixtures of its own, of which several share a name: one by one, with a header made ready.
+set_target_properties(isthmus_core_tests PROPERTIES UNITY_BUILD OFF)
+if(CMAKE_UNITY_BUILD)
+    target_precompile_headers(isthmus_core_tests PRIVATE <gtest/gtest.h> <atomic> <memory> <thread> <vector>)
+endif()
 # At test time, not at build time: a sanitized binary may need an environment that only ctest's caller sets.
 gtest_discover_tests(isthmus_core_tests DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)

@@ -29,6 +29,8 @@ check "ruff check" "$bin/ruff" check --quiet "${python_roots[@]}"
 check "ruff format" "$bin/ruff" format --quiet --check "${python_roots[@]}"
 check "mypy --strict" "$bin/mypy" --strict --no-error-summary
 check "pyright, strict" "$bin/basedpyright" --pythonpath "$bin/python"
+# Files may have come or gone since it was configured.
+"$bin/cmake" --log-level=NOTICE build/lint >/dev/null
 check clang-tidy "$bin/python" tools/tidy.py build/lint
 if [[ ${#failed[@]} -gt 0 ]]; then
     printf 'lint failed: %s\n' "${failed[*]}" >&2

@@ -23,4 +23,4 @@ if [[ -n $sanitizers ]]; then
     fi
 fi
 .venv/bin/cmake --build "build/$preset"
-"${launch[@]}" .venv/bin/ctest --preset "$preset" --repeat "until-fail:$times"
+"${launch[@]}" .venv/bin/ctest --preset "$preset" --parallel "$(nproc)" --repeat "until-fail:$times"

@@ -18,8 +18,8 @@ test_python() {
     mapfile -t needed < <("$python" -I -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))
 print(*p["project"]["dependencies"], *p["dependency-groups"]["test"], sep="\n")')
     "${pip[@]}" install "${needed[@]}" || { echo "pip cannot reach PyPI for $label" && return 75; }
-    # Always anew: the sources may have changed under the same version.
-    "${pip[@]}" install --force-reinstall --no-deps .
+    # Always anew: the sources may have changed under the same version. In batches: file by file is make's way.
+    SKBUILD_CMAKE_DEFINE="CMAKE_UNITY_BUILD=ON" "${pip[@]}" install --force-reinstall --no-deps .
     if [[ $python == "$of_venv" ]]; then
         "$venv/bin/isthmus" doctor
     else

@@ -1,13 +1,16 @@
 """Run clang-tidy over native/**/*.cpp, as many at a time as there are CPUs.
 
-usage: tidy.py BUILD_DIR (holding compile_commands.json). A file that was clean is not looked at again until
-it, any header, or the configuration changes. Exit status 1 when a file is not clean.
+usage: tidy.py BUILD_DIR (holding compile_commands.json of a unity build: most of the time would go into the
+headers of Python and the standard library, once per file). A batch of files that was clean is not looked at
+again until one of them, any header, or the configuration changes. Exit status 1 when a file is not clean.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -28,35 +31,49 @@ def common_digest(build: Path) -> bytes:
     return digest.digest()
 
 
-def check(source: Path, build: Path, common: bytes) -> tuple[Path, bool, str]:
-    """Check one file, unless a stamp says that the very same input was clean."""
-    key = hashlib.sha256(common + str(source).encode() + source.read_bytes()).hexdigest()
-    stamp = build / "tidy" / key
+def batches(build: Path) -> dict[Path, list[Path]]:
+    """The files that are compiled together, by the file that includes them."""
+    commands = json.loads((build / "compile_commands.json").read_text())
+    units = {Path(command["file"]) for command in commands}
+    included = {
+        unit: [Path(p) for p in re.findall(r'#include "(.*\.cpp)"', unit.read_text())] for unit in units
+    }
+    return {unit: files or [unit] for unit, files in sorted(included.items())}
+
+
+def check(unit: Path, files: list[Path], build: Path, common: bytes) -> tuple[bool, str]:
+    """Check one batch, unless a stamp says that the very same input was clean."""
+    digest = hashlib.sha256(common)
+    for path in files:
+        digest.update(str(path).encode() + path.read_bytes())
+    stamp = build / "tidy" / digest.hexdigest()
     if stamp.exists():
-        return source, True, ""
-    command = ["clang-tidy", "--quiet", "-p", str(build), *EXTRA, str(source)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        return True, ""
+    command = ["clang-tidy", "--quiet", f"--config-file={ROOT / '.clang-tidy'}", "-p", str(build), *EXTRA]
+    done = subprocess.run([*command, str(unit)], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         stamp.touch()
-        return source, True, ""
-    return source, False, done.stdout or done.stderr
+        return True, ""
+    return False, done.stdout or done.stderr
 
 
 def main() -> int:
-    """Check all files; print what is wrong, by file."""
+    """Check all files; print what is wrong, by batch."""
     build = Path(sys.argv[1]).resolve()
     (build / "tidy").mkdir(parents=True, exist_ok=True)
-    sources = sorted((ROOT / "native").rglob("*.cpp"))
-    if not sources:
-        print("tidy: no native/**/*.cpp", file=sys.stderr)
+    sources = set((ROOT / "native").rglob("*.cpp"))
+    units = batches(build)
+    missed = sources - {path for files in units.values() for path in files}
+    if missed or not sources:
+        print("tidy: not in the build:", *map(str, sorted(missed) or ["native/**/*.cpp"]), file=sys.stderr)
         return 1
     common = common_digest(build)
     clean = True
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for source, ok, output in pool.map(lambda path: check(path, build, common), sources):
+        for ok, output in pool.map(lambda unit: check(unit, units[unit], build, common), units):
             if not ok:
                 clean = False
-                print(f"{source.relative_to(ROOT)}:\n{output}", flush=True)
+                print(output, flush=True)
     return 0 if clean else 1
 
 

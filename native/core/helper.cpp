@@ -12,7 +12,7 @@ namespace {
 /// pthread_join returns a moment before the kernel takes the thread off its count, by which os.fork decides
 /// whether to warn.
 void wait_until_uncounted(int kernel_id) noexcept {
-    constexpr futex::nanoseconds patience = 1'000'000'000;
+    constexpr futex::nanoseconds patience = 10'000'000'000; // it needs a processor once more, at most
     constexpr timespec pause = {0, 50'000};
     const futex::nanoseconds until = futex::now() + patience;
     while (syscall(SYS_tgkill, getpid(), kernel_id, 0) == 0 && futex::now() < until) {
@@ -88,6 +88,7 @@ void helper::forget() noexcept {
     to_join_ = false;
     running_.store(false, std::memory_order_relaxed);
     working_.store(false, std::memory_order_relaxed);
+    in_users_code_.store(false, std::memory_order_relaxed);
     signal_.store(idle, std::memory_order_relaxed);
 }
 

@@ -44,6 +44,14 @@ class helper {
     /// Whether it is inside its work. Under the owner's GIL: if not, it holds up nobody who waits for its
     /// end.
     [[nodiscard]] bool working() const noexcept { return working_.load(std::memory_order_acquire); }
+    /// By the work, under the owner's GIL: what it does between these may be code of the user's, which may
+    /// wait for whoever waits for it.
+    void enter_users_code() noexcept { in_users_code_.store(true, std::memory_order_release); }
+    void leave_users_code() noexcept { in_users_code_.store(false, std::memory_order_release); }
+    /// Under the owner's GIL.
+    [[nodiscard]] bool in_users_code() const noexcept {
+        return in_users_code_.load(std::memory_order_acquire);
+    }
     /// Waits a little for it to leave its work; false: it has not. No GIL: the work may need it.
     bool let_work_end() const noexcept;
     /// After fork, in the child: the thread does not exist there.
@@ -60,6 +68,7 @@ class helper {
     futex::word stopping_{0};
     std::atomic<bool> running_{false};
     std::atomic<bool> working_{false};
+    std::atomic<bool> in_users_code_{false};
     std::mutex ending_;    ///< guards the joining: two at once must not join twice
     bool to_join_ = false; ///< a thread was made and not joined
     work_fn work_ = nullptr;

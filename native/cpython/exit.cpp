@@ -1,6 +1,7 @@
 #include "cpython/exit.hpp"
 
 #include "cpython/current.hpp"
+#include "cpython/interruption.hpp"
 #include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 
@@ -8,8 +9,8 @@
 #include "core/stats.hpp"
 
 #include <cstdio>
-#include <pthread.h>
 #include <unistd.h>
+#include <vector>
 
 namespace isthmus::py {
 namespace {
@@ -33,47 +34,14 @@ void keep_everybody_out(core::interpreter& record) {
     stop_helper(record);
 }
 
-struct interruption {
-    core::interpreter_ref record;
-};
-
-/// A thread of its own, because taking the GIL of an interpreter that is stuck in C code may never succeed.
-void* interrupt_runner(void* argument) {
-    const std::unique_ptr<interruption> task(static_cast<interruption*>(argument));
-    core::interpreter& record = *task->record;
-    if (!record.entry.enter()) {
-        return nullptr;
+/// The process exits. False: runs in `record` did not stop in time.
+bool stop_runs(const core::interpreter_ref& record, core::futex::nanoseconds until) {
+    if (!record->side->closing()) {
+        begin_stopping(record, until); // they began after the others were told
     }
-    PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
-    if (thread != nullptr) {
-        PyEval_AcquireThread(thread);
-        PyThreadState_SetAsyncExc(record.runner.load(), PyExc_KeyboardInterrupt);
-        PyThreadState_Clear(thread);
-        PyThreadState_DeleteCurrent();
-    }
-    record.entry.leave();
-    return nullptr;
-}
-
-/// The process exits while another thread still runs code in `record`: its waits fail, its bytecode is
-/// interrupted. True once it is idle; false if it did not stop in time.
-bool stop_running(const core::interpreter_ref& record) {
-    record->side->begin_close();
-    pthread_t thread{};
-    auto task = std::make_unique<interruption>(interruption{record});
-    if (pthread_create(&thread, nullptr, interrupt_runner, task.get()) == 0) {
-        static_cast<void>(task.release());
-        pthread_detach(thread);
-    }
-    const core::futex::nanoseconds until = core::futex::now() + patience;
     bool stopped = false;
     Py_BEGIN_ALLOW_THREADS;
-    for (std::uint32_t runs = record->runs.load(); runs != 0; runs = record->runs.load()) {
-        if (core::futex::wait(record->runs, runs, until) == core::futex::wait_result::timed_out) {
-            break;
-        }
-    }
-    stopped = record->runs.load() == 0;
+    stopped = wait_until_stopped(*record, until);
     Py_END_ALLOW_THREADS;
     return stopped;
 }
@@ -105,13 +73,24 @@ void last_errands(core::interpreter& here) {
     core::end_errands(here);
 }
 
+/// Those that isthmus made, and hence ends.
+std::vector<core::interpreter_ref> ours() {
+    std::vector<core::interpreter_ref> found = core::interpreters().all();
+    std::erase_if(found, [](const auto& each) { return each->is_main || !each->created_here; });
+    return found;
+}
+
 void main_exits(core::interpreter& main) {
-    for (const core::interpreter_ref& record : core::interpreters().all()) {
-        if (record->is_main || !record->created_here) {
-            continue;
+    const core::futex::nanoseconds until = core::futex::now() + patience;
+    // All at once: code in one may wait for what it runs in another.
+    for (const core::interpreter_ref& record : ours()) {
+        if (is_running(*record)) {
+            begin_stopping(record, until);
         }
+    }
+    for (const core::interpreter_ref& record : ours()) {
         close_result result = close_interpreter(record);
-        if (result == close_result::running && stop_running(record)) {
+        if (result == close_result::running && stop_runs(record, until)) {
             result = close_interpreter(record);
         }
         if (result == close_result::threads) {
@@ -135,22 +114,28 @@ bool nothing_is_lent(const core::interpreter& here) noexcept {
     return here.loans.load() == 0 && here.errands.empty();
 }
 
+/// Whether the helper of `here` runs code of the user's, or may get some to run. Under its GIL.
+bool may_run_users_code(core::interpreter& here) noexcept {
+    return !nothing_is_lent(here) || core::helper_of(here).in_users_code();
+}
+
 /// Alone again: nobody else posts any more, and a process with extra threads gets a warning from os.fork. A
-/// helper that has, or may get, code of the user's to run is not waited for long, since the caller may hold
-/// locks of the user's: it ends by itself.
+/// helper that only settles releases of slots is joined, however long that takes. One that has, or may get,
+/// code of the user's to run is not waited for long, since the caller may hold locks of the user's: it ends
+/// by itself.
 void rest_helper(core::interpreter& here) {
     drain(here);
     here.resting.store(true);
     core::helper& helper = core::helper_of(here);
-    if (helper.working()) {
+    if (may_run_users_code(here) && helper.working()) {
         Py_BEGIN_ALLOW_THREADS;
         helper.let_work_end();
         Py_END_ALLOW_THREADS;
     }
-    if (nothing_is_lent(here) && !helper.working()) {
-        stop_helper(here);
-    } else {
+    if (may_run_users_code(here)) {
         helper.notify();
+    } else {
+        stop_helper(here);
     }
 }
 
@@ -232,11 +217,14 @@ bool enter_and_drain(core::interpreter& record) {
         PyEval_AcquireThread(thread);
         core::statistics::add(core::counter::helper_entries);
         drain(record);
+        core::helper& helper = core::helper_of(record);
+        helper.enter_users_code();
         core::run_errands(record);
+        helper.leave_users_code();
         PyThreadState_Clear(thread);
         rests = may_rest(record);
         if (rests) {
-            core::helper_of(record).leave();
+            helper.leave();
         }
         record.helping.store(nullptr);
         PyThreadState_DeleteCurrent();

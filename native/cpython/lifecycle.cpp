@@ -197,7 +197,7 @@ void end_run(core::interpreter& record) noexcept {
 
 run_permit::run_permit(core::interpreter_ref record) noexcept : record_(std::move(record)) {
     record_->runs.fetch_add(1);
-    ok_ = record_->open();
+    ok_ = record_->open() && !record_->side->closing();
     if (!ok_) {
         end_run(*record_);
     }

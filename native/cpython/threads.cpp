@@ -103,8 +103,17 @@ bool has_threads_nobody_joins(core::interpreter& record) {
 }
 
 bool end_threads_nobody_joins(core::interpreter& record, core::futex::nanoseconds until) {
-    count_staying(record, true);
-    return nobody_stays_by(record, until);
+    constexpr core::futex::nanoseconds for_them_to_end = 1'000'000'000;
+    for (;;) {
+        count_staying(record, true);
+        const core::futex::nanoseconds now = core::futex::now();
+        if (nobody_stays_by(record, std::min(until, now + for_them_to_end))) {
+            return true;
+        }
+        if (core::futex::now() > until) {
+            return false;
+        }
+    }
 }
 
 } // namespace isthmus::py

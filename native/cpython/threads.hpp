@@ -12,7 +12,8 @@ namespace isthmus::py {
 /// tenth of a second at most, without a GIL.
 [[nodiscard]] bool has_threads_nobody_joins(core::interpreter& record);
 
-/// Raises SystemExit in them and waits until they have ended: false if they have not by `until`. As above.
+/// Raises SystemExit in them, again each second, since code may swallow one, and waits until they have ended:
+/// false if they have not by `until`. As above.
 [[nodiscard]] bool end_threads_nobody_joins(core::interpreter& record, core::futex::nanoseconds until);
 
 } // namespace isthmus::py

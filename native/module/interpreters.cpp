@@ -65,7 +65,7 @@ void interpreter_dealloc(PyObject* o) {
 }
 
 /// An int, as in `concurrent.interpreters`: nothing that only converts to one.
-std::int64_t id_of(PyObject* given) {
+std::int64_t number_in(PyObject* given) {
     if (!PyLong_Check(given)) {
         py::fail(PyExc_TypeError, "an interpreter's id must be int, not %.200s", Py_TYPE(given)->tp_name);
     }
@@ -84,7 +84,7 @@ PyObject* interpreter_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) 
         if (PyArg_ParseTupleAndKeywords(args, kwargs, "O", const_cast<char**>(names), &given) == 0) {
             throw py::python_error{};
         }
-        ref made = make_interpreter(state_of_type(type), id_of(given));
+        ref made = make_interpreter(state_of_type(type), number_in(given));
         static_cast<void>(live_record_of(interpreter_object::of(made.get())));
         return made.release();
     });

@@ -346,9 +346,11 @@ def test_a_thread_that_can_not_be_started_leaves_nothing(
 def test_a_thread_under_way_at_exit_is_waited_for() -> None:
     done = run_script(
         """
-        import isthmus, time
+        import isthmus, threading
         interp = isthmus.create()
-        thread = interp.call_in_thread(lambda: (time.sleep(0.3), print("finished", flush=True)))
+        r, s = isthmus.create_channel(None)
+        thread = interp.call_in_thread(lambda: (r.recv(), print("finished", flush=True)))
+        threading.Thread(target=lambda: (threading.main_thread().join(), s.send(1))).start()
         print("end", flush=True)
         """
     )

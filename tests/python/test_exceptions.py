@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pickle
 import sys
-import textwrap
 import traceback
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 import isthmus
+from _failures import failure_of, raised_by, remote
 
 
 @pytest.fixture(scope="module")
@@ -19,24 +18,6 @@ def interp() -> Iterator[isthmus.Interpreter]:
     """One for the whole file: a failed run leaves an interpreter as good as before."""
     with isthmus.create() as made:
         yield made
-
-
-def failure_of(action: Callable[[], object]) -> BaseException:
-    """What `action` raises."""
-    try:
-        action()
-    except BaseException as failure:
-        return failure
-    pytest.fail("nothing was raised")
-
-
-def raised_by(interp: isthmus.Interpreter, source: str, **shared: Any) -> BaseException:
-    return failure_of(lambda: interp.run(textwrap.dedent(source), **shared))
-
-
-def remote(failure: BaseException) -> isthmus.ExceptionInfo:
-    assert isinstance(failure.__cause__, isthmus.ExecutionFailed)
-    return failure.__cause__.excinfo
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_reset_main_survives_what_finalizers_do(interp: isthmus.Interpreter) -> 
         """if True:
         class Again:
             def __del__(self):
-                globals()["again"] = Again()
+                globals()["again"] = type(self)()
         first = Again()
         """
     )

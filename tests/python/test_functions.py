@@ -26,23 +26,6 @@ BLOB = b"x" * LARGE
 LOCK = threading.Lock()
 
 
-@pytest.fixture
-def bounce() -> Callable[[Any], Any]:
-    """Send a value to this very interpreter: it arrives as in any other one."""
-    r, s = isthmus.create_channel(None)
-
-    def back(value: Any) -> Any:
-        s.send(value)
-        return r.recv()
-
-    return back
-
-
-@pytest.fixture
-def call(interp: isthmus.Interpreter) -> Callable[..., Any]:
-    return interp.call
-
-
 @pytest.fixture(autouse=True)
 def clean_main() -> Iterator[None]:
     """A function that is sent to this interpreter leaves its globals in `__main__`."""

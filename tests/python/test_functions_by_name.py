@@ -15,24 +15,6 @@ import pytest
 import _functions_sample as sample
 import isthmus
 
-
-@pytest.fixture
-def bounce() -> Callable[[Any], Any]:
-    """Send a value to this very interpreter: it arrives as in any other one."""
-    r, s = isthmus.create_channel(None)
-
-    def back(value: Any) -> Any:
-        s.send(value)
-        return r.recv()
-
-    return back
-
-
-@pytest.fixture
-def call(interp: isthmus.Interpreter) -> Callable[..., Any]:
-    return interp.call
-
-
 # ---- by reference
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
 import sys
 import threading
@@ -367,89 +366,3 @@ def test_what_a_run_printed_comes_in_order() -> None:
         """
     )
     assert done.stdout.split("\n")[:6] == [f"{who} {i}" for i in range(3) for who in ("main", "inner")]
-
-
-def test_interpreters_left_at_exit_do_not_crash() -> None:
-    done = run_script(
-        """
-        import isthmus, threading
-        r, s = isthmus.create_channel()
-        kept = [isthmus.create() for _ in range(3)]
-        kept[0].run("x = 1")
-        kept[1].prepare_main(data=b"x" * 1_000_000)
-        ready = isthmus.create_channel(None)
-        def body():
-            try:
-                kept[2].run("ready.send(1); r.recv()", r=r, ready=ready[1])
-            except isthmus.InterpreterError as error:
-                pass
-        threading.Thread(target=body, daemon=True).start()
-        ready[0].recv(30)
-        print("end")
-        """
-    )
-    assert done.stdout == "end\n"
-
-
-def test_a_create_that_fails_in_the_end_leaves_no_interpreter() -> None:
-    done = run_script(
-        """
-        import warnings
-        warnings.simplefilter("error")
-        import isthmus
-        import _interpreters
-        try:
-            isthmus.create()
-        except RuntimeWarning as warning:
-            print(warning)
-        assert [number for number, _ in _interpreters.list_all()] == [0]
-        """,
-        env={"ISTHMUS_WINDOWS": "2"},
-    )
-    assert "copies everything" in done.stdout
-
-
-def test_create_that_finds_no_memory_for_its_object_leaves_no_interpreter() -> None:
-    done = run_script(
-        """
-        import _interpreters, isthmus, weakref
-        refused = 0
-        def fail(self, key, value):
-            raise MemoryError  # where the one object per interpreter is kept
-        keep = weakref.WeakValueDictionary.__setitem__
-        weakref.WeakValueDictionary.__setitem__ = fail
-        try:
-            isthmus.create()
-        except MemoryError:
-            refused += 1
-        weakref.WeakValueDictionary.__setitem__ = keep
-        assert refused == 1
-        assert [number for number, _ in _interpreters.list_all()] == [0]
-        isthmus.create().close()
-        """
-    )
-    assert done.stdout == ""
-
-
-def test_create_use_close_again_and_again() -> None:
-    for turn in range(20):
-        with isthmus.create(name=f"turn {turn}") as interp:
-            interp.run("assert turn + 1 == len(data)", turn=turn, data=b"x" * (turn + 1))
-
-
-def test_forking_works_once_they_are_closed(interp: isthmus.Interpreter) -> None:
-    interp.run("x = 1")
-    interp.close()
-    done = run_script(
-        """
-        import isthmus, os, warnings
-        warnings.simplefilter("error")
-        with isthmus.create() as interp:
-            interp.run("assert len(data) == 100_000", data=bytes(100_000))
-        kept = bytes(100_000)
-        if (child := os.fork()) == 0:
-            os._exit(0 if kept == bytes(100_000) else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        """
-    )
-    assert os.fsencode(done.stdout) == b""

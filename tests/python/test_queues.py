@@ -327,7 +327,13 @@ def test_fileno_is_readable_while_get_would_not_wait(interp: isthmus.Interpreter
 def test_closing_interpreter_wakes_its_get(new_interp: Create) -> None:
     q = isthmus.create_queue()
     other = new_interp()
-    other.run("import threading; threading.Thread(target=q.get).start()", q=q)
+    other.run(
+        "import contextlib, isthmus, threading\n"
+        "def wait():\n"
+        "  with contextlib.suppress(isthmus.InterpreterError): q.get()\n"
+        "threading.Thread(target=wait).start()",
+        q=q,
+    )
     other.close()  # joins its threads: a get that slept on would hang here
     with pytest.raises(isthmus.InterpreterNotFoundError):
         other.is_running()

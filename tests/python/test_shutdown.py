@@ -15,7 +15,8 @@ KEPT = [
 
 STATES = [
     "idle", "undelivered", "python_loop", "blocked_in_recv", "blocked_in_send", "blocked_in_sleep",
-    "main_waits", "traffic", "own_threads", "releases", "finalizers", "exit_handlers", "main_alone",
+    "swallows_one", "runs_again", "begins_to_run", "runs_within_runs", "main_waits", "traffic",
+    "own_threads", "releases", "finalizers", "exit_handlers", "main_alone",
 ]  # fmt: skip
 
 #: How the process leaves, and the exit status that a process without isthmus would have.
@@ -68,7 +69,8 @@ def test_leaving_in_other_ways(state: str, way: str) -> None:
     assert done.stdout == "ready\n"
 
 
-def test_leaving_while_c_code_never_ends() -> None:
+@pytest.mark.parametrize("state", ["blocked_for_ever", "swallows_all"])
+def test_leaving_while_code_never_ends(state: str) -> None:
     """Tearing the interpreter down would crash: the process says so and ends without finalising."""
-    done = run_script("leaving", "blocked_for_ever", "return", status=1, timeout=60)
+    done = run_script("leaving", state, "return", status=1, timeout=60)
     assert "leaving without finalising" in done.stderr

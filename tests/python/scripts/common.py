@@ -16,8 +16,17 @@ import isthmus
 KIB = 1024
 MIB = 1024 * KIB
 
-if "ISTHMUS_TEST_DUMP_AFTER" in os.environ:
-    faulthandler.dump_traceback_later(float(os.environ["ISTHMUS_TEST_DUMP_AFTER"]))
+
+def arm_watchdog() -> None:
+    if "ISTHMUS_TEST_DUMP_AFTER" in os.environ:
+        faulthandler.dump_traceback_later(float(os.environ["ISTHMUS_TEST_DUMP_AFTER"]))
+
+
+def disarm_watchdog() -> None:
+    faulthandler.cancel_dump_traceback_later()
+
+
+arm_watchdog()
 
 
 def payload(size: int, seed: int = 0) -> bytes:

@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable
 
-from common import MIB, checksum, command, eventually, nothing_is_held, payload
+from common import MIB, arm_watchdog, checksum, command, disarm_watchdog, eventually, nothing_is_held, payload
 
 import isthmus
 
@@ -38,6 +39,8 @@ def _in_child(work: Callable[[], None]) -> int:
         try:
             work()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
@@ -62,8 +65,15 @@ def _rewrite(kept: list[bytes], seed: int) -> None:
             assert kept[n] == payload(MIB, n), n
 
 
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
 def both_write() -> None:
+    disarm_watchdog()  # a thread too
+    eventually(lambda: _threads() == 1, "the watchdog has ended")
     _used_and_closed()
+    assert _threads() == 1, "the kernel counts a thread of ours"
     kept = [payload(MIB, n) for n in range(16)]
     places = [isthmus.describe(x)["slot"] for x in kept]
     assert None not in places
@@ -80,8 +90,10 @@ def both_write() -> None:
         _rewrite(kept, 3000)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a process with other threads is warned
+        warnings.simplefilter("error")  # a process with other threads is warned; 3.13 swallows the error
         pid = _in_child(child)
+    os.close(ready_w)  # so that a child that fails does not leave us waiting
+    arm_watchdog()
     _rewrite(kept, 2000)
     assert os.read(ready_r, 1) == b"1"
     for n in range(0, 16, 2):

@@ -89,6 +89,57 @@ def blocked_for_ever() -> None:
     _runs("time.sleep(600)")
 
 
+_SWALLOWING = """
+for _ in range(times):
+    try:
+        while True: pass
+    except KeyboardInterrupt: pass
+while True: pass
+"""
+
+
+def swallows_one() -> None:
+    """The first interruption is lost on the code that runs."""
+    _runs(_SWALLOWING, {"times": 1})
+
+
+def swallows_all() -> None:
+    _runs(_SWALLOWING, {"times": 1_000_000})
+
+
+def runs_again() -> None:
+    """A daemon thread begins one run after the other, until it is refused."""
+    other = _filled()
+    begun = threading.Event()
+
+    def again() -> None:
+        with contextlib.suppress(isthmus.InterpreterError):
+            while True:
+                other.run("x = b'x' * 200_000")
+                begun.set()
+
+    threading.Thread(target=again, daemon=True).start()
+    assert begun.wait(20)
+
+
+def begins_to_run() -> None:
+    """The run begins when the process ends already, or does not begin."""
+    other = _filled()
+
+    def begin() -> None:
+        with contextlib.suppress(KeyboardInterrupt, isthmus.InterpreterError):
+            other.run("while True: pass")
+
+    threading.Thread(target=begin, daemon=True).start()
+
+
+def runs_within_runs() -> None:
+    """Code of the older interpreter waits for what it runs in the younger one."""
+    r, s = isthmus.create_channel(None)
+    _runs("isthmus.create().run('s.send(1)\\nwhile True: pass', s=s)", {"s": s})
+    r.recv(timeout=20)
+
+
 def main_waits() -> None:
     """Daemon threads of the main interpreter wait in recv and send while the process ends."""
     _filled()
@@ -242,7 +293,8 @@ def leave_by_ctrl_c() -> None:
 
 STATES = (
     idle, undelivered, python_loop, blocked_in_recv, blocked_in_send, blocked_in_sleep,
-    blocked_for_ever, main_waits, traffic, own_threads, releases, finalizers, exit_handlers, main_alone,
+    blocked_for_ever, swallows_one, swallows_all, runs_again, begins_to_run, runs_within_runs,
+    main_waits, traffic, own_threads, releases, finalizers, exit_handlers, main_alone,
 )  # fmt: skip
 WAYS = {
     "return": lambda: None,
