@@ -2,6 +2,7 @@
 
 #include "core/conduit.hpp"
 #include "core/immortal.hpp"
+#include "core/shared_memory.hpp"
 #include "core/view.hpp"
 
 #include <algorithm>
@@ -135,6 +136,7 @@ void registry::gone(const interpreter_ref& record) {
     }
     end_errands(*record);
     received_view::settle(*record);
+    memory_hold::settle(*record);
     // Main's window stays while main lives, whichever interpreters under its GIL come and go.
     if (last_of_view) {
         memory().owner_gone(*record->view);

@@ -15,6 +15,8 @@ struct state {
     PyTypeObject* channel_statistics_type = nullptr;
     PyTypeObject* queue_type = nullptr;
     PyTypeObject* view_type = nullptr; ///< isthmus.View
+    PyTypeObject* shared_buffer_type = nullptr;
+    PyTypeObject* atomic_view_type = nullptr;
     PyObject* interpreter_error = nullptr;
     PyObject* not_found_error = nullptr;
     PyObject* not_shareable_error = nullptr;
