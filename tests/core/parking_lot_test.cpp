@@ -6,9 +6,10 @@
 #include "channel_fixture.hpp"
 
 #include <array>
-#include <cstring>
+#include <csignal>
+#include <deque>
 #include <limits>
-#include <mutex>
+#include <pthread.h>
 #include <random>
 #include <vector>
 
@@ -36,19 +37,22 @@ class lots : public ::testing::Test {
             each.join();
         }
     }
-    /// A thread parks at `address`; returns once it has. `done` gets its outcome.
-    void park(const void* address, std::atomic<int>& done, outcome expected = outcome::ok) {
+    /// A thread parks at `address`; returns once it has. What it returns counts up when the thread was woken.
+    std::atomic<int>& park(const void* address) {
         const std::size_t before = parking_lot::parked_at(address);
-        threads_.emplace_back([this, address, &done, expected] {
-            EXPECT_EQ(park_at(address, *by), expected);
-            ++done;
+        std::atomic<int>& woken = woken_.emplace_back(0);
+        threads_.emplace_back([this, address, &woken] {
+            EXPECT_EQ(park_at(address, *by), outcome::ok);
+            ++woken;
         });
         wait_parked_at(address, before + 1);
+        return woken;
     }
     const std::shared_ptr<party> by = party::create();
-    std::array<std::byte, 4096> room{};
+    alignas(8) std::array<std::byte, 4096> room{};
 
   private:
+    std::deque<std::atomic<int>> woken_; ///< outlives the threads, unlike what a test's body has
     std::vector<std::thread> threads_;
 };
 
@@ -77,29 +81,27 @@ TEST_F(lots, nobody_is_left_parked_after_a_timeout) {
 }
 
 TEST_F(lots, as_many_are_woken_as_were_asked_for_and_the_first_ones_first) {
-    std::array<std::atomic<int>, 5> done{};
-    for (std::atomic<int>& each : done) {
-        park(room.data(), each);
+    std::vector<std::atomic<int>*> done;
+    for (int i = 0; i < 5; ++i) {
+        done.push_back(&park(room.data()));
     }
     EXPECT_EQ(parking_lot::unpark(room.data(), 0), 0U);
     EXPECT_EQ(parking_lot::unpark(room.data(), 2), 2U);
-    wait_for(done[0], 1);
-    wait_for(done[1], 1);
+    wait_for(*done[0], 1);
+    wait_for(*done[1], 1);
     EXPECT_EQ(parking_lot::parked_at(room.data()), 3U);
-    EXPECT_EQ(done[2] + done[3] + done[4], 0);
+    EXPECT_EQ(*done[2] + *done[3] + *done[4], 0);
     EXPECT_EQ(parking_lot::unpark(room.data(), 1), 1U);
-    wait_for(done[2], 1);
+    wait_for(*done[2], 1);
     EXPECT_EQ(parking_lot::unpark(room.data(), all), 2U);
     EXPECT_EQ(parking_lot::unpark(room.data(), all), 0U);
 }
 
 TEST_F(lots, more_are_woken_at_once_than_are_remembered_for_after_the_lock) {
-    std::atomic<int> done{0};
     for (int i = 0; i < 40; ++i) {
-        park(room.data(), done);
+        park(room.data());
     }
-    EXPECT_EQ(parking_lot::unpark(room.data(), all), 40U);
-    wait_for(done, 40);
+    EXPECT_EQ(parking_lot::unpark(room.data(), all), 40U); // all are joined in the end
 }
 
 TEST_F(lots, addresses_that_fall_together_are_kept_apart) {
@@ -108,15 +110,14 @@ TEST_F(lots, addresses_that_fall_together_are_kept_apart) {
     while (&parking_lot::bucket_of(other) != &parking_lot::bucket_of(mine)) {
         ++other; // need not be memory of ours: it is only a name
     }
-    std::array<std::atomic<int>, 4> done{};
-    park(other, done[0]);
-    park(mine, done[1]);
-    park(other, done[2]);
-    park(mine, done[3]);
+    const std::atomic<int>& first_other = park(other);
+    const std::atomic<int>& first = park(mine);
+    const std::atomic<int>& second_other = park(other);
+    const std::atomic<int>& second = park(mine);
     EXPECT_EQ(parking_lot::unpark(mine, all), 2U);
-    wait_for(done[1], 1);
-    wait_for(done[3], 1);
-    EXPECT_EQ(done[0] + done[2], 0);
+    wait_for(first, 1);
+    wait_for(second, 1);
+    EXPECT_EQ(first_other + second_other, 0);
     EXPECT_EQ(parking_lot::unpark(other, all), 2U);
 }
 
@@ -124,31 +125,45 @@ TEST_F(lots, a_party_that_closes_leaves_and_uses_up_no_wake) {
     const auto closing = party::create();
     std::thread leaver([&] { EXPECT_EQ(park_at(room.data(), *closing), outcome::party_closing); });
     wait_parked_at(room.data(), 1);
-    std::atomic<int> done{0};
-    park(room.data(), done);
+    const std::atomic<int>& stays = park(room.data());
     closing->begin_close();
     leaver.join();
+    EXPECT_EQ(stays, 0);
     EXPECT_EQ(parking_lot::unpark(room.data(), 1), 1U);
-    wait_for(done, 1);
     EXPECT_EQ(park_at(room.data(), *closing), outcome::party_closing);
     EXPECT_EQ(parking_lot::parked_at(room.data()), 0U);
 }
 
+std::atomic<waiter*> current{nullptr};
+
+void on_signal(int) {
+    if (waiter* const w = current.load(std::memory_order_relaxed)) {
+        w->interrupt();
+    }
+}
+
 TEST_F(lots, an_interrupted_wait_leaves) {
-    std::atomic<waiter*> current{nullptr};
+    struct sigaction action = {};
+    struct sigaction before = {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
+    std::atomic<bool> finished{false};
     std::thread sleeper([&] {
         wait_site site{.current = &current};
         EXPECT_EQ(parking_lot::park_while(
                       room.data(), [] { return true; }, *by, never_expected(), site),
                   outcome::interrupted);
+        finished = true;
     });
-    waiter* seen = nullptr;
-    while ((seen = current.load()) == nullptr) {
+    wait_parked_at(room.data(), 1);
+    while (!finished) { // one that comes before the wait is published goes by
+        ::pthread_kill(sleeper.native_handle(), SIGUSR1);
         std::this_thread::yield();
     }
-    seen->interrupt(); // by another thread only here: the sleeper can't go before it is interrupted
     sleeper.join();
     EXPECT_EQ(parking_lot::parked_at(room.data()), 0U);
+    ::sigaction(SIGUSR1, &before, nullptr);
 }
 
 // ---- elements
