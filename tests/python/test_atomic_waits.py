@@ -1,4 +1,4 @@
-"""AtomicView.wait and notify: between interpreters, with timeouts, when interrupted or an interpreter closes."""
+"""AtomicView.wait and notify: between interpreters, with timeouts, interrupted, when interpreters close."""
 
 from __future__ import annotations
 
