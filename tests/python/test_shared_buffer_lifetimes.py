@@ -1,4 +1,4 @@
-"""When the memory of a SharedBuffer is freed: after the last interpreter, message and view, in every order."""
+"""When the memory of a SharedBuffer is freed: after the last interpreter, message and view, in any order."""
 
 from __future__ import annotations
 
