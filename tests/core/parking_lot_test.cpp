@@ -70,6 +70,22 @@ TEST_F(lots, a_condition_that_does_not_hold_does_not_park) {
     EXPECT_EQ(parking_lot::unpark(room.data(), all), 0U);
 }
 
+TEST_F(lots, the_condition_is_looked_at_under_the_lock_and_after_being_counted) {
+    parking_lot::bucket& chosen = parking_lot::bucket_of(room.data());
+    bool counted = false;
+    bool locked = false;
+    wait_site site;
+    const auto look = [&] {
+        counted = chosen.near == 1;
+        locked = !chosen.lock.try_lock();
+        return false;
+    };
+    EXPECT_EQ(parking_lot::park_while(room.data(), look, *by, std::nullopt, site), outcome::would_block);
+    EXPECT_TRUE(counted);
+    EXPECT_TRUE(locked);
+    EXPECT_EQ(chosen.near, 0U);
+}
+
 TEST_F(lots, nobody_is_left_parked_after_a_timeout) {
     for (const std::int64_t us : {-10, 0, 50, 2000}) {
         const futex::deadline until = in_microseconds(us);

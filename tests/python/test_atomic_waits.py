@@ -344,6 +344,24 @@ def test_ctrl_c_ends_a_wait_of_the_main_thread() -> None:
     assert (out, err, process.returncode) == ("interrupted 0\n", "", 0)
 
 
+def test_a_signal_that_comes_just_before_the_wait_ends_it() -> None:
+    """It comes in C code of the very call, so that no bytecode is evaluated between it and the wait."""
+    run_script(
+        """
+        import ctypes, functools, isthmus, signal
+        class Index:
+            __index__ = staticmethod(functools.partial(ctypes.PyDLL(None)["raise"], signal.SIGINT))
+        view = isthmus.SharedBuffer(8).atomic("q")
+        for _ in range(3):
+            try:
+                view.wait(Index(), 0)
+            except KeyboardInterrupt:
+                continue
+            raise AssertionError("it was not interrupted")
+        """
+    )
+
+
 def test_a_signal_handler_that_returns_does_not_end_the_wait() -> None:
     run_script(
         """
