@@ -39,6 +39,7 @@ SECTIONS = {
         "ItemInterpreterDestroyed",
     ),
     "Waiting for several": ("select",),
+    "Shared mutable memory": ("SharedBuffer", "AtomicView"),
     "Errors": (
         "InterpreterError",
         "InterpreterNotFoundError",

@@ -3,6 +3,7 @@
 #include "core/conduit.hpp"
 #include "core/forking.hpp"
 #include "core/immortal.hpp"
+#include "core/shared_memory.hpp"
 #include "core/view.hpp"
 
 #include <algorithm>
@@ -151,6 +152,7 @@ void registry::gone(const interpreter_ref& record) {
     }
     end_errands(*record);
     received_view::settle(*record);
+    memory_hold::settle(*record);
     // Main's window stays while main lives, whichever interpreters under its GIL come and go.
     if (last_of_view) {
         memory().owner_gone(*record->view);

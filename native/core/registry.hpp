@@ -23,6 +23,7 @@
 namespace isthmus::core {
 
 class loan;
+class memory_hold;
 class received_view;
 
 /// One interpreter. Members without a note are constant after `attach`.
@@ -59,6 +60,7 @@ struct interpreter {
     std::atomic<std::uint32_t> loans{0};   ///< buffers its exporters have lent and will get back
     std::atomic<void*> helping{nullptr};   ///< its helper's thread state, while that is inside
     std::atomic<bool> resting{false};      ///< alone: its helper ends once nothing is lent
+    memory_hold* holds = nullptr;          ///< shared memory that its objects hold, any order; under its GIL
     received_view* received = nullptr; ///< views that live in it, any order; under its GIL, then lent_lock
     short_lock lent_lock;              ///< a leaf; guards the two below
     loan* lent = nullptr;              ///< its loans that somebody refers to, orphans included

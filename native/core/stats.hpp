@@ -28,6 +28,10 @@ enum class counter : std::uint8_t {
     views_made,
     views_ended,
     views_orphaned,
+    buffers_made,
+    buffers_freed,
+    buffer_bytes_made,
+    buffer_bytes_freed,
     count_
 };
 

@@ -30,6 +30,11 @@ void reattach(PyThreadState* saved);
 template <typename Operation> core::outcome wait_for(const core::interpreter& here, Operation operation) {
     for (;;) {
         core::wait_site site = site_of_this_thread(here);
+        if (site.main_thread) {
+            // One that came since the bytecode before this call is behind `seen`: nothing would wake us for
+            // it.
+            require(PyErr_CheckSignals());
+        }
         core::outcome how{};
         bool out_of_memory = false;
         assert(core::held_locks::here() == 0); // invariant 8

@@ -7,6 +7,7 @@
 #include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
 
+#include "core/shared_memory.hpp"
 #include "core/view.hpp"
 
 #include <cstring>
@@ -27,6 +28,8 @@ class python_loan final : public core::loan {
     using loan::covers;
     Py_buffer buffer{};
     core::share pinned; ///< the slot its memory lies in, if it does
+    /// Likewise. Its exporter holds it too, but the views of an orphan outlive what held its exporter.
+    std::shared_ptr<core::shared_memory> block;
 
   private:
     void give_back() override {
@@ -235,6 +238,7 @@ class borrowed_buffer {
 void make_last(core::interpreter& from, python_loan& made, buffer_layout& layout) {
     made.pinned = py::pin(from, layout.data);
     if (!made.pinned) {
+        made.block = core::shared_memory::containing(layout.data);
         return;
     }
     if (layout.indirect) {

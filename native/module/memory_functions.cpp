@@ -1,6 +1,7 @@
 #include "module/memory_functions.hpp"
 
 #include "module/interpreters.hpp"
+#include "module/shared_buffers.hpp"
 
 #include "crossing/crossing.hpp"
 #include "crossing/views.hpp"
@@ -41,7 +42,10 @@ core::interpreter_ref owner_of(core::interpreter& here, PyObject* o) {
     return core::interpreters().find_identity(s->owner.load());
 }
 
-const char* crossing_name(PyObject* o, const core::slot* s) {
+const char* crossing_name(const state& of, PyObject* o, const core::slot* s) {
+    if (shared_memory_of(of, o) != nullptr) {
+        return "handle";
+    }
     if (crossing::crosses_as_view(o)) {
         return "view";
     }
@@ -49,6 +53,14 @@ const char* crossing_name(PyObject* o, const core::slot* s) {
         return py::compat::form_of(o) != form::none ? "copy" : "value or pickle";
     }
     return py::is_foreign_twin(o) ? "twin" : "original";
+}
+
+/// By what crosses as something else than a copy, and lies in no slot.
+std::uint64_t bytes_shown_by(const state& s, PyObject* o) noexcept {
+    if (const core::shared_memory* const memory = shared_memory_of(s, o); memory != nullptr) {
+        return memory->size();
+    }
+    return PyMemoryView_Check(o) ? static_cast<std::uint64_t>(PyMemoryView_GET_BUFFER(o)->len) : 0;
 }
 
 ref inbox_depths() {
@@ -109,16 +121,14 @@ PyObject* describe(PyObject* module, PyObject* o) {
         state& s = state_of(module);
         const core::slot* const found = py::slot_of(*s.here, o);
         const ref result = require(PyDict_New());
-        set(result.get(), "kind", PyUnicode_FromString(crossing_name(o, found)));
+        set(result.get(), "kind", PyUnicode_FromString(crossing_name(s, o, found)));
         set(result.get(), "owner", owner(module, o));
         set(result.get(), "slot",
             found == nullptr
                 ? Py_NewRef(Py_None)
                 : Py_BuildValue("(nI)", core::memory().index_of(*found), found->generation.load()));
         set_count(result.get(), "shares", found == nullptr ? 0 : found->shares());
-        const auto shown = PyMemoryView_Check(o) ? PyMemoryView_GET_BUFFER(o)->len : 0;
-        set_count(result.get(), "bytes",
-                  found == nullptr ? static_cast<std::uint64_t>(shown) : found->bytes.load());
+        set_count(result.get(), "bytes", found == nullptr ? bytes_shown_by(s, o) : found->bytes.load());
         return Py_NewRef(result.get());
     });
 }
@@ -130,7 +140,9 @@ PyObject* same_memory(PyObject* module, PyObject* const* args, Py_ssize_t count)
         }
         const state& s = state_of(module);
         const core::slot* const first = py::slot_of(*s.here, args[0]);
+        const core::shared_memory* const memory = shared_memory_of(s, args[0]);
         const bool same = args[0] == args[1] ||
+                          (memory != nullptr && memory == shared_memory_of(s, args[1])) ||
                           (first != nullptr && first == py::slot_of(*s.here, args[1])) ||
                           crossing::same_buffer(args[0], args[1]);
         return PyBool_FromLong(same ? 1 : 0);
@@ -162,6 +174,9 @@ PyObject* stats(PyObject* module, PyObject*) {
         set_count(d, "views_orphaned", statistics::read(counter::views_orphaned));
         set_count(d, "releases_posted", statistics::read(counter::releases_posted));
         set_count(d, "releases_run", statistics::read(counter::releases_run));
+        set_count(d, "shared_buffers_live", statistics::gauge(counter::buffers_made, counter::buffers_freed));
+        set_count(d, "shared_buffer_bytes",
+                  statistics::gauge(counter::buffer_bytes_made, counter::buffer_bytes_freed));
         set(d, "inbox_depths", inbox_depths().release());
         return Py_NewRef(d);
     });

@@ -8,6 +8,7 @@
 #include "module/memory_functions.hpp"
 #include "module/queues.hpp"
 #include "module/select.hpp"
+#include "module/shared_buffers.hpp"
 #include "module/standard_library.hpp"
 #include "module/views.hpp"
 
@@ -50,6 +51,9 @@ std::unique_ptr<core::attachment> pack_handle(PyObject* o) {
     if (packed == nullptr) {
         packed = pack_descriptor(s, o);
     }
+    if (packed == nullptr) {
+        packed = pack_shared_buffer(s, o);
+    }
     return packed != nullptr ? std::move(packed) : pack_interpreter(s, o);
 }
 
@@ -64,6 +68,9 @@ ref unpack_handle(core::attachment& travelling) {
     }
     if (!made) {
         made = unpack_descriptor(s, travelling);
+    }
+    if (!made) {
+        made = unpack_shared_buffer(s, travelling);
     }
     return made ? std::move(made) : unpack_interpreter(s, travelling);
 }
@@ -93,6 +100,7 @@ int exec_module(PyObject* module) {
         let_standard_library_pass(s);
         add_view_type(module);
         add_descriptor_type(module);
+        add_shared_buffer_types(module);
         require(PyModule_AddStringConstant(module, "__version__", ISTHMUS_VERSION));
         return 0;
     });
@@ -107,6 +115,8 @@ int traverse(PyObject* module, visitproc visit, void* arg) {
     Py_VISIT(s.queue_type);
     Py_VISIT(s.view_type);
     Py_VISIT(s.descriptor_type);
+    Py_VISIT(s.shared_buffer_type);
+    Py_VISIT(s.atomic_view_type);
     Py_VISIT(s.interpreters_by_number);
     Py_VISIT(s.queues_by_id);
     return 0;
@@ -126,6 +136,8 @@ int clear(PyObject* module) {
     Py_CLEAR(s.queue_type);
     Py_CLEAR(s.view_type);
     Py_CLEAR(s.descriptor_type);
+    Py_CLEAR(s.shared_buffer_type);
+    Py_CLEAR(s.atomic_view_type);
     return 0;
 }
 

@@ -16,6 +16,8 @@ struct state {
     PyTypeObject* queue_type = nullptr;
     PyTypeObject* view_type = nullptr;       ///< isthmus.View
     PyTypeObject* descriptor_type = nullptr; ///< isthmus._Descriptor
+    PyTypeObject* shared_buffer_type = nullptr;
+    PyTypeObject* atomic_view_type = nullptr;
     PyObject* interpreter_error = nullptr;
     PyObject* not_found_error = nullptr;
     PyObject* not_shareable_error = nullptr;

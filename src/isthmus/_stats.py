@@ -22,7 +22,8 @@ class Statistics:
     within the budget included. `views_live`: gauge, buffers lent to other interpreters and not given back;
     `views_made`: counter. `views_orphaned`: counter, those whose owner closed first: their memory stays,
     their exporters are never released. `releases_posted`, `releases_run`: counters that balance when nothing
-    is under way. `inbox_depths`: waiting releases by interpreter id.
+    is under way. `shared_buffers_live`, `shared_buffer_bytes`: gauges, SharedBuffers that some interpreter
+    or message holds, and their sizes' sum. `inbox_depths`: waiting releases by interpreter id.
     """
 
     payload_bytes_copied: int
@@ -37,6 +38,8 @@ class Statistics:
     views_orphaned: int
     releases_posted: int
     releases_run: int
+    shared_buffers_live: int
+    shared_buffer_bytes: int
     inbox_depths: Mapping[int, int]
 
     __slots__ = (
@@ -46,6 +49,8 @@ class Statistics:
         "payload_bytes_copied",
         "releases_posted",
         "releases_run",
+        "shared_buffer_bytes",
+        "shared_buffers_live",
         "shares_outstanding",
         "slots_live",
         "twins_live",

@@ -33,6 +33,8 @@ def gauges() -> dict[str, object]:
         "shares_outstanding": taken.shares_outstanding,
         "slots_live": taken.slots_live,
         "views_live": taken.views_live,
+        "shared_buffers_live": taken.shared_buffers_live,
+        "shared_buffer_bytes": taken.shared_buffer_bytes,
         "guarded_bytesio": _isthmus.doctor_facts()["guarded_bytesio"],
         "interpreters": sorted(each.id for each in isthmus.list_all()),
     }

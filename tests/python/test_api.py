@@ -20,10 +20,11 @@ PROMISED = {
     "create_channel", "list_all_channels", "RecvChannel", "SendChannel", "select",
     "create_queue", "Queue", "QueueEmpty", "QueueFull", "ItemInterpreterDestroyed",
     "UNBOUND", "UNBOUND_ERROR", "UNBOUND_REMOVE",
+    "SharedBuffer", "AtomicView",
     "enable", "share", "owner", "describe", "same_memory", "is_shareable", "stats",
     "InterpreterError", "InterpreterNotFoundError", "ExecutionFailed", "NotShareableError",
 }  # fmt: skip
-TYPES = ["Interpreter", "RecvChannel", "SendChannel", "Queue"]
+TYPES = ["Interpreter", "RecvChannel", "SendChannel", "Queue", "SharedBuffer", "AtomicView"]
 
 
 def stub_classes() -> dict[str, ast.ClassDef]:
@@ -114,9 +115,10 @@ def test_every_public_name_has_a_docstring(name: str) -> None:
 
 
 def test_types_can_not_be_changed_or_derived_from() -> None:
-    for kind in (isthmus.Interpreter, isthmus.RecvChannel, isthmus.SendChannel, isthmus.Queue):
+    for name in TYPES:
+        kind = getattr(isthmus, name)
         with pytest.raises(TypeError):
-            kind.extra = 1  # type: ignore[union-attr]
+            kind.extra = 1
         with pytest.raises(TypeError):
             type("Derived", (kind,), {})
 

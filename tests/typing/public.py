@@ -68,3 +68,16 @@ def memory() -> None:
     assert_type(data, bytes)
     assert_type(isthmus.owner(data), isthmus.Interpreter | None)
     assert_type(isthmus.stats().payload_bytes_copied, int)
+
+
+def shared_buffers() -> None:
+    buffer = isthmus.SharedBuffer(64)
+    assert_type(len(buffer), int)
+    assert_type(memoryview(buffer)[0], int)
+    view = buffer.atomic("q")
+    assert_type(view, isthmus.AtomicView)
+    assert_type(view.obj, isthmus.SharedBuffer)
+    assert_type(view.add(0, 1), int)
+    assert_type(view.compare_exchange(0, 1, 2), int)
+    assert_type(view.wait(0, 1, timeout=0.5), bool)
+    assert_type(view.notify(0, count=1), int)
