@@ -47,7 +47,8 @@ SECTIONS = {
         "ExceptionInfo",
         "NotShareableError",
     ),
-    "Memory": ("enable", "share", "is_shareable", "owner", "describe", "same_memory", "stats", "Statistics"),
+    "What crosses": ("is_shareable", "register"),
+    "Memory": ("enable", "share", "owner", "describe", "same_memory", "stats", "Statistics"),
 }
 
 INTRODUCTION = """\

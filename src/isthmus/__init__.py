@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         QueueNotFoundError,
         QueueShutDown,
     )
+    from isthmus._register import register
 
 __all__ = [
     "UNBOUND",
@@ -92,6 +93,7 @@ __all__ = [
     "list_all",
     "list_all_channels",
     "owner",
+    "register",
     "same_memory",
     "select",
     "share",
@@ -99,18 +101,19 @@ __all__ = [
 ]
 
 del TYPE_CHECKING
-_OF_QUEUES = frozenset(name for name in __all__ if name not in globals())
+_LAZY = frozenset(name for name in __all__ if name not in globals())
 
 
 def __getattr__(name: str) -> object:
     # Exceptions and markers of queues derive from `queue`'s: who uses no queue need not import that.
-    if name not in _OF_QUEUES:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from isthmus import _queues
+    import importlib
 
-    value = globals()[name] = getattr(_queues, name)
+    source = importlib.import_module("isthmus._register" if name == "register" else "isthmus._queues")
+    value = globals()[name] = getattr(source, name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | _OF_QUEUES)
+    return sorted(set(globals()) | _LAZY)

@@ -21,7 +21,7 @@ PROMISED = {
     "create_queue", "Queue", "QueueEmpty", "QueueFull", "ItemInterpreterDestroyed",
     "UNBOUND", "UNBOUND_ERROR", "UNBOUND_REMOVE",
     "SharedBuffer", "AtomicView",
-    "enable", "share", "owner", "describe", "same_memory", "is_shareable", "stats",
+    "register", "enable", "share", "owner", "describe", "same_memory", "is_shareable", "stats",
     "InterpreterError", "InterpreterNotFoundError", "ExecutionFailed", "NotShareableError",
 }  # fmt: skip
 TYPES = ["Interpreter", "RecvChannel", "SendChannel", "Queue", "SharedBuffer", "AtomicView"]
