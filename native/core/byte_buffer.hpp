@@ -54,7 +54,7 @@ class byte_buffer {
         void operator()(std::byte* bytes) const noexcept { std::free(bytes); }
     };
 
-    void grow(std::size_t count) {
+    [[gnu::noinline, gnu::cold]] void grow(std::size_t count) {
         constexpr std::size_t smallest = 256;
         if (count > static_cast<std::size_t>(-1) / 4 - size_) {
             throw std::bad_alloc();

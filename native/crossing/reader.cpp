@@ -31,7 +31,8 @@ ref reader::read() {
             if (frames_.empty()) {
                 return ref::steal(value);
             }
-            value = deliver(value);
+            frame& f = frames_.back();
+            value = f.is == tag::list ? add_to_list(f, value) : deliver(value);
         }
     }
 }
@@ -291,9 +292,6 @@ PyObject* reader::deliver(PyObject* owned) {
     ref part = ref::steal(owned);
     frame& f = frames_.back();
     switch (f.is) {
-    case tag::list:
-        require(py::compat::append(f.made, part.release()) ? 0 : -1);
-        return one_less(f);
     case tag::set:
         require(PySet_Add(f.made, part.get()));
         return one_less(f);

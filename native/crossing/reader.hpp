@@ -8,6 +8,7 @@
 
 #include "crossing/kinds.hpp"
 
+#include "cpython/compat.hpp"
 #include "cpython/refs.hpp"
 
 #include "core/message.hpp"
@@ -57,6 +58,11 @@ class reader {
     /// Gives the top frame its next part; takes over the reference. The frame's value if that was its last
     /// part, else null.
     PyObject* deliver(PyObject* part);
+    /// deliver(), for the commonest frame.
+    PyObject* add_to_list(frame& f, PyObject* owned) {
+        py::require(py::compat::append(f.made, owned) ? 0 : -1);
+        return --f.left == 0 ? done() : nullptr;
+    }
     PyObject* add_late(frame& f, py::ref part);
     PyObject* finish_late(frame& f);
     PyObject* add_pair(frame& f, py::ref part);

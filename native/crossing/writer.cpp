@@ -135,7 +135,10 @@ bool writer::put_leaf(PyObject* o, Py_ssize_t ours) {
 
 void writer::put_integer(PyObject* o) {
     int overflow = 0;
-    const long long small = PyLong_AsLongLongAndOverflow(o, &overflow);
+    const auto* const number = reinterpret_cast<PyLongObject*>(o);
+    const long long small = PyUnstable_Long_IsCompact(number) != 0
+                                ? PyUnstable_Long_CompactValue(number)
+                                : PyLong_AsLongLongAndOverflow(o, &overflow);
     if (overflow == 0) {
         if (small == static_cast<std::int8_t>(small)) {
             put_with(tag::int8, static_cast<std::int8_t>(small));

@@ -59,6 +59,16 @@ class writer {
 
         void remember_key(PyObject* k) noexcept { Py_XSETREF(key, Py_NewRef(k)); }
     };
+    /// A way through a dict.
+    struct pairs {
+        PyObject* dict;
+        Py_ssize_t left;
+        Py_ssize_t at = 0;     ///< as PyDict_Next has it
+        Py_ssize_t before = 0; ///< where `key` was found
+        PyObject* key = nullptr;
+        PyObject* value = nullptr;
+    };
+    enum class met : std::uint8_t { end, key, value };
     struct be_careful {};
 
     /// In the memo instead of a number: the value is being written, for the first time or once more inside
@@ -106,6 +116,7 @@ class writer {
     void advance_list(frame& f);
     void advance_dict(frame& f);
     void advance_instance(frame& f);
+    met put_pairs(pairs& of, bool names);
     void advance_reduced(frame& f);
     bool advance_items(frame& f);
     bool advance_pairs(frame& f);

@@ -95,8 +95,15 @@ void writer::open_list(PyObject* o, Py_ssize_t ours) {
     if (remember) {
         number(o);
     }
-    if (PyList_GET_SIZE(o) != 0) {
-        push(shape::list, o, 0).count = PyList_GET_SIZE(o);
+    const Py_ssize_t size = PyList_GET_SIZE(o);
+    Py_ssize_t at = 0;
+    while (at < size && put_leaf(PyList_GET_ITEM(o, at))) { // runs no code that could change it
+        ++at;
+    }
+    if (at < size) {
+        frame& f = push(shape::list, o, 0);
+        f.at = at;
+        f.count = size;
     }
 }
 
@@ -107,11 +114,33 @@ void writer::open_dict(PyObject* o, Py_ssize_t ours) {
     if (remember) {
         number(o);
     }
-    if (PyDict_GET_SIZE(o) != 0) {
+    pairs here{o, PyDict_GET_SIZE(o)};
+    if (const met part = put_pairs(here, false); part != met::end) {
         frame& f = push(shape::dict, o, 0);
         f.inside = Py_NewRef(o);
-        f.count = PyDict_GET_SIZE(o);
+        f.at = part == met::key ? here.before : here.at;
+        f.count = part == met::key ? here.left + 1 : here.left;
+        if (part == met::value) {
+            f.remember_key(here.key);
+            f.pending = Py_NewRef(here.value);
+        }
     }
+}
+
+/// Up to a key or value that has parts.
+writer::met writer::put_pairs(pairs& of, bool names) {
+    for (of.before = of.at; PyDict_Next(of.dict, &of.at, &of.key, &of.value) != 0 && of.left-- != 0;
+         of.before = of.at) {
+        if (names && PyUnicode_CheckExact(of.key)) {
+            put_payload(of.key, 0, true);
+        } else if (!put_leaf(of.key)) {
+            return met::key;
+        }
+        if (!put_leaf(of.value)) {
+            return met::value;
+        }
+    }
+    return met::end;
 }
 
 void writer::open_set(PyObject* o, Py_ssize_t ours) {
@@ -247,25 +276,17 @@ void writer::advance_dict(frame& f) {
             return;
         }
     }
-    const bool names = f.is == shape::instance;
-    PyObject* key = nullptr;
-    PyObject* value = nullptr;
-    while (PyDict_Next(f.inside, &f.at, &key, &value) != 0 && f.count-- != 0) {
-        if (names && PyUnicode_CheckExact(key)) {
-            put_payload(key, 0, true);
-        } else if (!put_leaf(key)) {
-            f.remember_key(key);
-            f.pending = Py_NewRef(value);
-            open(key);
-            return;
+    pairs here{f.inside, f.count, f.at};
+    if (const met part = put_pairs(here, f.is == shape::instance); part != met::end) {
+        f.at = here.at;
+        f.count = here.left;
+        f.remember_key(here.key);
+        if (part == met::key) {
+            f.pending = Py_NewRef(here.value);
         }
-        if (!put_leaf(value)) {
-            f.remember_key(key);
-            open(value);
-            return;
-        }
+        return open(part == met::key ? here.key : here.value);
     }
-    if (f.count != 0) {
+    if (here.left != 0) {
         py::fail(PyExc_RuntimeError, "a dict changed size while it was sent");
     }
     pop();
