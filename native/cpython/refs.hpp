@@ -66,18 +66,12 @@ inline void require(int status) {
     }
 }
 
-/// One level of C recursion, counted by CPython for the scope. Throws python_error (RecursionError).
-class recursion_level {
-  public:
-    explicit recursion_level(const char* where) {
-        if (Py_EnterRecursiveCall(where) != 0) { // not negative on all versions
-            throw python_error{};
-        }
-    }
-    ~recursion_level() { Py_LeaveRecursiveCall(); }
-    recursion_level(const recursion_level&) = delete;
-    recursion_level& operator=(const recursion_level&) = delete;
-};
+/// A new reference; null, with no error set, if there is no such attribute. Throws python_error.
+[[nodiscard]] inline ref optional_attribute(PyObject* o, const char* name) {
+    PyObject* found = nullptr;
+    require(PyObject_GetOptionalAttrString(o, name, &found));
+    return ref::steal(found);
+}
 
 /// Sets a Python exception of `type` and throws.
 template <typename... Args> [[noreturn]] void fail(PyObject* type, const char* format, Args... args) {

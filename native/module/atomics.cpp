@@ -249,7 +249,7 @@ constexpr char xor_name[] = "xor";
 
 constexpr int fast = METH_FASTCALL | METH_KEYWORDS;
 
-PyMethodDef methods[] = {
+PyMethodDef atomic_view_methods[] = {
     {"load", method(view_load), fast, "load($self, index)\n--\n\nThe element's value."},
     {"store", method(view_store), fast, "store($self, index, value)\n--\n\nSet the element to `value`."},
     {"exchange", method(view_change<&atomic_cell::exchange, exchange_name>), fast,
@@ -299,18 +299,19 @@ constexpr char documentation[] =
     "Indices count elements, negative ones from the end. IndexError: there is no such element; "
     "OverflowError: a value that the\nformat can't hold; TypeError: not an integer.";
 
-PyType_Slot slots[] = {{Py_tp_dealloc, slot(view_dealloc)},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, properties},
-                       {Py_tp_repr, slot(view_repr)},
-                       {Py_tp_hash, slot(view_hash)},
-                       {Py_tp_richcompare, slot(view_compare)},
-                       {Py_sq_length, slot(view_length)},
-                       {Py_tp_doc, const_cast<char*>(documentation)},
-                       {0, nullptr}};
+PyType_Slot atomic_view_slots[] = {{Py_tp_dealloc, slot(view_dealloc)},
+                                   {Py_tp_methods, atomic_view_methods},
+                                   {Py_tp_getset, properties},
+                                   {Py_tp_repr, slot(view_repr)},
+                                   {Py_tp_hash, slot(view_hash)},
+                                   {Py_tp_richcompare, slot(view_compare)},
+                                   {Py_sq_length, slot(view_length)},
+                                   {Py_tp_doc, const_cast<char*>(documentation)},
+                                   {0, nullptr}};
 
-PyType_Spec spec = {"isthmus.AtomicView", sizeof(view_object), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+PyType_Spec atomic_view_spec = {
+    "isthmus.AtomicView", sizeof(view_object), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, atomic_view_slots};
 
 const format& format_named(PyObject* fmt) {
     if (!PyUnicode_Check(fmt)) {
@@ -329,8 +330,8 @@ const format& format_named(PyObject* fmt) {
 
 void add_atomic_view_type(PyObject* module) {
     state& s = state_of(module);
-    s.atomic_view_type =
-        reinterpret_cast<PyTypeObject*>(require(PyType_FromModuleAndSpec(module, &spec, nullptr)).release());
+    s.atomic_view_type = reinterpret_cast<PyTypeObject*>(
+        require(PyType_FromModuleAndSpec(module, &atomic_view_spec, nullptr)).release());
     require(PyModule_AddType(module, s.atomic_view_type));
 }
 
