@@ -11,7 +11,8 @@ TEST(byte_buffer, keeps_what_was_added) {
     byte_buffer buffer;
     EXPECT_EQ(buffer.size(), 0U);
     std::size_t expected = 0;
-    for (std::size_t size : {0U, 1U, 7U, 255U, 256U, 257U, 100'000U}) {
+    EXPECT_EQ(buffer.extend(0), nullptr);
+    for (std::size_t size : {1U, 7U, 255U, 256U, 257U, 100'000U}) {
         std::byte* const place = buffer.extend(size);
         std::memset(place, static_cast<int>(size % 251), size);
         expected += size;
@@ -44,10 +45,11 @@ TEST(byte_buffer, a_move_leaves_it_empty) {
 TEST(byte_buffer, what_can_not_be_allocated_changes_nothing) {
     byte_buffer buffer;
     buffer.append("abc", 3);
-    for (const std::size_t size :
-         {std::numeric_limits<std::size_t>::max(), std::numeric_limits<std::size_t>::max() / 8}) {
-        EXPECT_THROW(static_cast<void>(buffer.extend(size)), std::bad_alloc);
-    }
+    EXPECT_THROW(static_cast<void>(buffer.extend(std::numeric_limits<std::size_t>::max())), std::bad_alloc);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // they end the process
+    EXPECT_THROW(static_cast<void>(buffer.extend(std::numeric_limits<std::size_t>::max() / 8)),
+                 std::bad_alloc);
+#endif
     ASSERT_EQ(buffer.size(), 3U);
     EXPECT_EQ(std::memcmp(buffer.data(), "abc", 3), 0);
 }
