@@ -71,11 +71,12 @@ class writer {
     enum class met : std::uint8_t { end, key, value };
     struct be_careful {};
 
-    /// In the memo instead of a number: the value is being written, for the first time or once more inside
-    /// itself.
+    /// In the memo instead of a number: the value is being written, for the first time, or once more inside
+    /// itself, and so on downwards. Values that need one another in turn are opened once for each of them, as
+    /// in pickle; what needs itself would never end, which the last of these stops.
     static constexpr std::uint32_t open_once = 0xFFFF'FFFF;
-    static constexpr std::uint32_t open_twice = 0xFFFF'FFFE;
-    static constexpr bool is_number(std::uint32_t known) noexcept { return known < open_twice; }
+    static constexpr std::uint32_t open_too_often = open_once - 1000;
+    static constexpr bool is_number(std::uint32_t known) noexcept { return known < open_too_often; }
 
     void write_whole(PyObject* root);
     void start_over();
@@ -107,6 +108,7 @@ class writer {
     void open_reduced(PyObject* o, py::ref reduced, Py_ssize_t ours);
     void put_global(PyObject* o, PyObject* name, Py_ssize_t ours);
     bool begin_late(PyObject* o, Py_ssize_t ours);
+    [[noreturn]] void fail_endless(PyObject* o);
     frame& push(shape is, PyObject* object, std::size_t header);
     void pop();
 

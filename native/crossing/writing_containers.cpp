@@ -1,6 +1,7 @@
 /// The part of `writer` for containers.
 #include "crossing/writer.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace isthmus::crossing {
@@ -177,13 +178,21 @@ bool writer::begin_late(PyObject* o, Py_ssize_t ours) {
         memo_.add(o, open_once);
     } else if (!careful_) {
         throw be_careful{}; // what is in it is met twice, however few refer to it
-    } else if (*state == open_once) {
-        *state = open_twice;
-    } else {
-        blamed_ = ref::share(o);
-        py::fail(PyExc_TypeError, "it is needed to make itself");
+    } else if (--*state == open_too_often) {
+        fail_endless(o);
     }
     return true;
+}
+
+void writer::fail_endless(PyObject* o) {
+    blamed_ = ref::share(o);
+    // The path to it is one that does not lead through it.
+    const auto first =
+        std::find_if(frames_.begin(), frames_.end(), [o](const frame& f) { return f.object == o; });
+    for (auto more = frames_.end() - first; more > 0; --more) {
+        pop();
+    }
+    py::fail(PyExc_TypeError, "it is needed to make itself");
 }
 
 /// `parts`: a tuple; `o` itself, or what is in it.

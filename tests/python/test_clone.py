@@ -164,9 +164,33 @@ def test_what_is_made_of_itself_is_refused() -> None:
         def __reduce__(self) -> tuple[Any, ...]:
             return Plain, (self,)
 
-    with pytest.raises(isthmus.NotShareableError, match="needed to make itself"):
-        clone(OfItself())
+    with pytest.raises(isthmus.NotShareableError, match=r"^\[1\]: .*OfItself can't .*needed to make itself"):
+        clone([0, OfItself()])
     assert not isthmus.is_shareable([OfItself()])
+
+
+def test_values_that_need_one_another_in_turn() -> None:
+    """Each is met in the making of the others, and what refers to all of them comes in the midst of it."""
+    count = 30
+    lists: list[list[Any]] = [[] for _ in range(count)]
+    exceptions = [ValueError(each) for each in lists]
+    for at, each in enumerate(exceptions):
+        lists[at].append(exceptions[(at + 1) % count])
+        each.__context__ = exceptions[at * 7 % count]
+        each.__cause__ = exceptions[at - 1]
+        each.others = (exceptions[at // 2], lists)  # type: ignore[attr-defined]
+    got = clone(exceptions)
+    for at, each in enumerate(got):
+        assert each.args[0][0] is got[(at + 1) % count]
+        assert each.__context__ is got[at * 7 % count]
+        assert each.__cause__ is got[at - 1]
+        assert each.others[0] is got[at // 2]
+        assert each.others[1][at] is each.args[0]
+    first, second = ValueError(), ValueError()
+    first.args, second.args = (second,), ([first],)
+    second.__cause__ = first
+    got = clone(first)
+    assert got.args[0].__cause__ is got.args[0].args[0][0] is got
 
 
 def test_what_code_of_the_users_hands_out_is_shared_too() -> None:
