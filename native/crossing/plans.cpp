@@ -138,7 +138,26 @@ ref plans::reduce(PyObject* o, manner how) {
             return reduced;
         }
     }
-    return require(PyObject_CallMethod(o, "__reduce_ex__", "i", 5));
+    if (!protocol_) {
+        reduce_name_ = require(PyUnicode_InternFromString("__reduce_ex__"));
+        protocol_ = require(PyLong_FromLong(5));
+    }
+    return require(PyObject_CallMethodOneArg(o, reduce_name_.get(), protocol_.get()));
+}
+
+/// As pickle knows it: by its name.
+bool plans::calls_new(PyObject* callable) {
+    if (!PyFunction_Check(callable)) {
+        return false;
+    }
+    if (callable != new_.get()) {
+        const ref name = require(PyObject_GetAttrString(callable, "__name__"));
+        if (!PyUnicode_Check(name.get()) || PyUnicode_EqualToUTF8(name.get(), "__newobj__") == 0) {
+            return false;
+        }
+        new_ = ref::share(callable);
+    }
+    return true;
 }
 
 plans::location plans::locate(PyObject* o, PyObject* name) {

@@ -36,6 +36,9 @@ class plans {
     /// Throws python_error: whatever was raised.
     [[nodiscard]] py::ref reduce(PyObject* o, manner how);
 
+    /// Whether a reduction by `callable` is a call of `__new__` of its first argument (copyreg.__newobj__).
+    [[nodiscard]] bool calls_new(PyObject* callable);
+
     /// The name under which the other side can import `o`: module and qualified name, both str. Throws
     /// python_error (NotShareableError if there is none). `name`: what `__reduce__` said, or null.
     struct location {
@@ -57,8 +60,10 @@ class plans {
     [[nodiscard]] PyObject* reducers();
 
     std::vector<known> known_;
-    py::ref reducers_;   ///< isthmus._reducers
-    py::ref identities_; ///< dict for its `reduce`, one a message
+    py::ref reduce_name_, protocol_; ///< for calls of `__reduce_ex__`
+    py::ref new_;                    ///< copyreg.__newobj__
+    py::ref reducers_;               ///< isthmus._reducers
+    py::ref identities_;             ///< dict for its `reduce`, one a message
 };
 
 } // namespace isthmus::crossing

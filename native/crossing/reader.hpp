@@ -76,7 +76,7 @@ class reader {
     PyObject* stop();
     PyObject* known();
     void fill(frame& f);
-    static void set_state(frame& f, py::ref state);
+    void set_state(frame& f, py::ref state);
 
     template <typename Number> Number number() {
         static_assert(std::is_arithmetic_v<Number>);
@@ -117,6 +117,7 @@ class reader {
     std::size_t at_ = 0;
     std::size_t shares_taken_ = 0;
     std::size_t attachments_taken_ = 0;
+    py::ref setstate_name_;
     std::vector<frame> frames_;
     std::vector<PyObject*> values_; ///< parts of values that are made once all are there; owned
     std::vector<PyObject*> memo_;   ///< by number; owned

@@ -196,7 +196,12 @@ void reader::set_state(frame& f, ref state) {
     if (const ref setter = ref::steal(std::exchange(f.first, nullptr)); setter) {
         return py::check(PyObject_CallFunctionObjArgs(setter.get(), f.made, state.get(), nullptr));
     }
-    if (const ref setstate = optional_attribute(f.made, "__setstate__"); setstate) {
+    if (!setstate_name_) {
+        setstate_name_ = require(PyUnicode_InternFromString("__setstate__"));
+    }
+    PyObject* found = nullptr;
+    require(PyObject_GetOptionalAttr(f.made, setstate_name_.get(), &found));
+    if (const ref setstate = ref::steal(found); setstate) {
         return py::check(PyObject_CallOneArg(setstate.get(), state.get()));
     }
     PyObject* attributes = state.get();

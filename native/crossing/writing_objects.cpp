@@ -137,16 +137,6 @@ PyObject* item_or_null(PyObject* tuple, Py_ssize_t at) noexcept {
     return item == Py_None ? nullptr : item;
 }
 
-/// As pickle: a call of `copyreg.__newobj__` is one of the class's `__new__`.
-bool calls_new(PyObject* callable, PyObject* arguments) {
-    if (PyTuple_GET_SIZE(arguments) == 0 || !PyType_Check(PyTuple_GET_ITEM(arguments, 0)) ||
-        !PyFunction_Check(callable)) {
-        return false;
-    }
-    const ref name = require(PyObject_GetAttrString(callable, "__name__"));
-    return PyUnicode_Check(name.get()) && PyUnicode_EqualToUTF8(name.get(), "__newobj__") != 0;
-}
-
 std::uint8_t parts_of(PyObject* reduced) {
     if (!PyTuple_Check(reduced) || PyTuple_GET_SIZE(reduced) < 2 || PyTuple_GET_SIZE(reduced) > 6) {
         py::fail(PyExc_TypeError, "__reduce__ must return a string or a tuple of two to six");
@@ -176,7 +166,8 @@ std::uint8_t parts_of(PyObject* reduced) {
 void writer::open_reduced(PyObject* o, ref reduced, Py_ssize_t ours) {
     std::uint8_t parts = parts_of(reduced.get());
     ref arguments = ref::share(PyTuple_GET_ITEM(reduced.get(), 1));
-    if (calls_new(PyTuple_GET_ITEM(reduced.get(), 0), arguments.get())) {
+    if (PyTuple_GET_SIZE(arguments.get()) != 0 && PyType_Check(PyTuple_GET_ITEM(arguments.get(), 0)) &&
+        plans_.calls_new(PyTuple_GET_ITEM(reduced.get(), 0))) {
         parts = parts | part::fresh;
         arguments = require(PyTuple_GetSlice(arguments.get(), 1, PyTuple_GET_SIZE(arguments.get())));
     }
