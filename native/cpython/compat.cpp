@@ -1,5 +1,7 @@
 #include "cpython/compat.hpp"
 
+#include <atomic>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -146,6 +148,44 @@ PyObject* copy_object(const core::slot_record& record, const std::byte* payload)
     std::memcpy(data, record.head.data() + header, inlined);
     std::memcpy(data + inlined, payload, size - inlined);
     return o;
+}
+
+namespace {
+
+bool try_list_room() noexcept {
+    constexpr Py_ssize_t room = 3;
+    PyObject* const list = PyList_New(room);
+    if (list == nullptr) {
+        PyErr_Clear();
+        return false;
+    }
+    const auto* const inside = reinterpret_cast<PyListObject*>(list);
+    bool holds = inside->allocated >= room;
+    Py_SET_SIZE(list, 0);
+    if (holds) {
+        for (Py_ssize_t size = 0; size < room; ++size) {
+            PyList_SET_ITEM(list, size, Py_NewRef(Py_None));
+            Py_SET_SIZE(list, size + 1);
+        }
+        holds = PyList_Append(list, Py_True) == 0 && PyList_Size(list) == room + 1 &&
+                PyList_GetItem(list, room - 1) == Py_None && PyList_GetItem(list, room) == Py_True;
+        PyErr_Clear();
+    }
+    Py_DECREF(list);
+    return holds;
+}
+
+} // namespace
+
+bool lists_have_room() noexcept {
+    enum class answer : std::uint8_t { unknown, no, yes };
+    static constinit std::atomic<answer> known{answer::unknown};
+    answer found = known.load(std::memory_order_relaxed);
+    if (found == answer::unknown) [[unlikely]] { // twice at once does no harm
+        found = try_list_room() ? answer::yes : answer::no;
+        known.store(found, std::memory_order_relaxed);
+    }
+    return found == answer::yes;
 }
 
 } // namespace isthmus::py::compat

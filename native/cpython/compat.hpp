@@ -7,7 +7,7 @@
 /// | cross-interpreter data of the library  | weak symbols; tests/python/test_foreign_interpreters.py  |
 /// | `io.BytesIO` keeps exact bytes (H1)    | bytesio_guard.cpp, self-test at each attach              |
 /// | allocator of the object domain         | hook.cpp, self-test at start-up                          |
-/// | a list's size may be less than its room| list_with_room; tests/python/test_clone.py               |
+/// | a list's size may be less than its room| lists_have_room(); tests/python/test_clone.py            |
 #pragma once
 
 #include <Python.h>
@@ -140,8 +140,15 @@ inline constexpr bool builtins_want_a_frame = PY_VERSION_HEX < 0x030E0000;
 /// The live interpreter with this id, or null; no error is left set. Needs a thread state.
 [[nodiscard]] PyInterpreterState* look_up(std::int64_t number) noexcept;
 
+/// Whether a list may be shorter than the room it has, as CPython's own lists are while they grow; found out
+/// once, with a list of our own. Any GIL.
+[[nodiscard]] bool lists_have_room() noexcept;
+
 /// An empty list with room for `count` items, to be filled by `append`. Null with MemoryError.
 [[nodiscard]] inline PyObject* list_with_room(Py_ssize_t count) noexcept {
+    if (!lists_have_room()) {
+        return PyList_New(0);
+    }
     PyObject* const made = PyList_New(count);
     if (made != nullptr) {
         Py_SET_SIZE(made, 0); // never visible with null items; what is allocated stays
@@ -151,7 +158,7 @@ inline constexpr bool builtins_want_a_frame = PY_VERSION_HEX < 0x030E0000;
 /// Appends without growing where there is room; takes over the reference. False with MemoryError.
 [[nodiscard]] inline bool append(PyObject* list, PyObject* owned) noexcept {
     const Py_ssize_t size = PyList_GET_SIZE(list);
-    if (size < reinterpret_cast<PyListObject*>(list)->allocated) {
+    if (lists_have_room() && size < reinterpret_cast<PyListObject*>(list)->allocated) {
         PyList_SET_ITEM(list, size, owned);
         Py_SET_SIZE(list, size + 1);
         return true;
