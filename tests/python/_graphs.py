@@ -121,9 +121,7 @@ class Graph:
     def add(self, obj: Any, parts: list[Any], frozen: bool) -> None:
         if frozen and all(id(x) in self.members for x in parts):
             self.members.add(id(obj))
-        if id(obj) in self.members or (frozen and type(obj) in (tuple, t.MyTuple, t.Pair)):
-            if all(id(x) in self.keys for x in parts):
-                self.keys.add(id(obj))
+            self.keys.add(id(obj))
         if type(obj) is t.Plain:  # by identity
             self.members.add(id(obj))
             self.keys.add(id(obj))
@@ -155,8 +153,9 @@ def _set_of(kind: Any, graph: Graph, at: list[int]) -> Any:
 
 
 def _frozen(kind: Callable[..., Any], graph: Graph, at: list[int]) -> None:
+    """A record, whose hash is there once its fields are: what can lead back to it must not be in them."""
     parts = [graph.value(i) for i in at]
-    graph.add(kind(parts), [[]] if any(type(x) is t.Plain for x in parts) else parts, True)
+    graph.add(kind(parts), parts, all(type(x) in (str, bytes, int, bool, types.NoneType) for x in parts))
 
 
 def _tuple(kind: Callable[..., Any], graph: Graph, at: list[int]) -> None:
