@@ -66,6 +66,13 @@ inline void require(int status) {
     }
 }
 
+/// Null without an error if there is no such attribute. Throws python_error: whatever else was raised.
+[[nodiscard]] inline ref optional_attribute(PyObject* o, const char* name) {
+    PyObject* found = nullptr;
+    require(PyObject_GetOptionalAttrString(o, name, &found));
+    return ref::steal(found);
+}
+
 /// One level of C recursion, counted by CPython for the scope. Throws python_error (RecursionError).
 class recursion_level {
   public:

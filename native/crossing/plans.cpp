@@ -9,15 +9,9 @@
 namespace isthmus::crossing {
 namespace {
 
+using py::optional_attribute;
 using py::ref;
 using py::require;
-
-/// Null without an error if there is no such attribute.
-ref optional_attribute(PyObject* o, const char* name) {
-    PyObject* found = nullptr;
-    require(PyObject_GetOptionalAttrString(o, name, &found));
-    return ref::steal(found);
-}
 
 bool is_of_object(PyTypeObject* type, const char* name) {
     const ref found = optional_attribute(reinterpret_cast<PyObject*>(type), name);

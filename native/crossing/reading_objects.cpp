@@ -5,6 +5,7 @@
 
 namespace isthmus::crossing {
 
+using py::optional_attribute;
 using py::ref;
 using py::require;
 
@@ -16,12 +17,6 @@ ref make_new(PyObject* type, PyObject* arguments) {
         py::fail(PyExc_TypeError, "cannot create '%.200s' instances", kind->tp_name);
     }
     return require(kind->tp_new(reinterpret_cast<PyTypeObject*>(type), arguments, nullptr));
-}
-
-ref optional_attribute(PyObject* o, const char* name) {
-    PyObject* found = nullptr;
-    require(PyObject_GetOptionalAttrString(o, name, &found));
-    return ref::steal(found);
 }
 
 void set_attributes(PyObject* o, PyObject* state) {
@@ -76,6 +71,9 @@ PyObject* reader::add_to_instance(frame& f, ref part) {
     }
     const ref none = require(PyTuple_New(0));
     f.made = make_new(part.get(), none.get()).release();
+    if (PyType_Check(f.made)) { // its dict is not to be written behind its back
+        fail_senseless("an object is a class");
+    }
     if (f.remember) {
         remember(f.made);
     }

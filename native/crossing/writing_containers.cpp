@@ -254,14 +254,15 @@ void writer::advance_dict(frame& f) {
         if (names && PyUnicode_CheckExact(key)) {
             put_payload(key, 0, true);
         } else if (!put_leaf(key)) {
+            f.pending = Py_NewRef(value); // first: the key before may die, and run code that empties the dict
             f.remember_key(key);
-            f.pending = Py_NewRef(value);
             open(key);
             return;
         }
         if (!put_leaf(value)) {
+            const ref held = ref::share(value);
             f.remember_key(key);
-            open(value);
+            open(value, 1);
             return;
         }
     }

@@ -62,29 +62,29 @@ PyObject* descriptor_detach(PyObject* o, PyObject*) {
     return PyLong_FromLong(descriptor_of(o).held->release());
 }
 
-PyMethodDef methods[] = {
+PyMethodDef descriptor_methods[] = {
     {"fileno", descriptor_fileno, METH_NOARGS, "fileno($self)\n--\n\nThe number; -1 after detach."},
     {"detach", descriptor_detach, METH_NOARGS,
      "detach($self)\n--\n\nThe number, which the caller closes from now on."},
     {nullptr, nullptr, 0, nullptr}};
 
-PyType_Slot slots[] = {
+PyType_Slot descriptor_slots[] = {
     {Py_tp_new, slot(descriptor_new)},
     {Py_tp_dealloc, slot(descriptor_dealloc)},
-    {Py_tp_methods, methods},
+    {Py_tp_methods, descriptor_methods},
     {Py_tp_doc, const_cast<char*>("_Descriptor(fd)\n--\n\nA duplicate of a file descriptor, "
                                   "closed when nobody takes it. OSError.")},
     {0, nullptr}};
 
-PyType_Spec spec = {"isthmus._Descriptor", sizeof(descriptor_object), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, slots};
+PyType_Spec descriptor_spec = {"isthmus._Descriptor", sizeof(descriptor_object), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, descriptor_slots};
 
 } // namespace
 
 void add_descriptor_type(PyObject* module) {
     state& s = state_of(module);
-    s.descriptor_type =
-        reinterpret_cast<PyTypeObject*>(require(PyType_FromModuleAndSpec(module, &spec, nullptr)).release());
+    s.descriptor_type = reinterpret_cast<PyTypeObject*>(
+        require(PyType_FromModuleAndSpec(module, &descriptor_spec, nullptr)).release());
     require(PyModule_AddType(module, s.descriptor_type));
 }
 

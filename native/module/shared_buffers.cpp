@@ -122,20 +122,20 @@ constexpr char documentation[] =
     "child has a private copy.\n\n"
     "ValueError if `nbytes` is negative, MemoryError if there is not that much memory. Can't be pickled.";
 
-PyType_Slot slots[] = {{Py_tp_new, slot(buffer_new)},
-                       {Py_tp_dealloc, slot(buffer_dealloc)},
-                       {Py_tp_methods, methods},
-                       {Py_tp_getset, properties},
-                       {Py_tp_repr, slot(buffer_repr)},
-                       {Py_tp_hash, slot(buffer_hash)},
-                       {Py_tp_richcompare, slot(buffer_compare)},
-                       {Py_sq_length, slot(buffer_length)},
-                       {Py_bf_getbuffer, slot(buffer_getbuffer)},
-                       {Py_tp_doc, const_cast<char*>(documentation)},
-                       {0, nullptr}};
+PyType_Slot buffer_slots[] = {{Py_tp_new, slot(buffer_new)},
+                              {Py_tp_dealloc, slot(buffer_dealloc)},
+                              {Py_tp_methods, methods},
+                              {Py_tp_getset, properties},
+                              {Py_tp_repr, slot(buffer_repr)},
+                              {Py_tp_hash, slot(buffer_hash)},
+                              {Py_tp_richcompare, slot(buffer_compare)},
+                              {Py_sq_length, slot(buffer_length)},
+                              {Py_bf_getbuffer, slot(buffer_getbuffer)},
+                              {Py_tp_doc, const_cast<char*>(documentation)},
+                              {0, nullptr}};
 
-PyType_Spec spec = {"isthmus.SharedBuffer", sizeof(shared_buffer_object), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, slots};
+PyType_Spec buffer_spec = {"isthmus.SharedBuffer", sizeof(shared_buffer_object), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, buffer_slots};
 
 struct travelling_buffer final : core::attachment {
     travelling_buffer(std::shared_ptr<shared_memory> memory, char fmt) noexcept
@@ -149,7 +149,7 @@ struct travelling_buffer final : core::attachment {
 void add_shared_buffer_types(PyObject* module) {
     state& s = state_of(module);
     s.shared_buffer_type =
-        reinterpret_cast<PyTypeObject*>(require(PyType_FromModuleAndSpec(module, &spec, nullptr)).release());
+        reinterpret_cast<PyTypeObject*>(require(PyType_FromModuleAndSpec(module, &buffer_spec, nullptr)).release());
     require(PyModule_AddType(module, s.shared_buffer_type));
     add_atomic_view_type(module);
 }
