@@ -63,6 +63,6 @@ setup: .venv/pyvenv.cfg
 build/%/build.ninja: .venv/pyvenv.cfg CMakePresets.json
 	@tools/system-packages.sh $*
 	@"$(CMAKE)" --preset $* --fresh --log-level=NOTICE \
-	    $(if $(filter %ext lint release,$*),-DPython_EXECUTABLE="$(PY)")
+	    $(if $(filter %ext fuzz lint release,$*),-DPython_EXECUTABLE="$(PY)")
 	@touch $@
 .PRECIOUS: build/%/build.ninja
