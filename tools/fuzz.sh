@@ -35,10 +35,7 @@ fuzz() {
 if [[ ${1:-} == --replay ]]; then
     which=${2:?usage: tools/fuzz.sh --replay decoder|round-trip FILE...}
     shift 2
-    for file in "$@"; do
-        env "${environment[@]}" "$PWD/.venv/bin/python" tests/fuzz/run.py "$which" "$(mktemp -d)" -runs=0 \
-            -artifact_prefix=build/fuzz/ "$(dirname "$(readlink -f "$file")")"
-    done
+    fuzz "$which" "$@"
     exit
 fi
 seconds=${1:-60}

@@ -135,7 +135,7 @@ PyType_Slot buffer_slots[] = {{Py_tp_new, slot(buffer_new)},
                               {0, nullptr}};
 
 PyType_Spec buffer_spec = {"isthmus.SharedBuffer", sizeof(shared_buffer_object), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, buffer_slots};
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, buffer_slots};
 
 struct travelling_buffer final : core::attachment {
     travelling_buffer(std::shared_ptr<shared_memory> memory, char fmt) noexcept
@@ -148,8 +148,8 @@ struct travelling_buffer final : core::attachment {
 
 void add_shared_buffer_types(PyObject* module) {
     state& s = state_of(module);
-    s.shared_buffer_type =
-        reinterpret_cast<PyTypeObject*>(require(PyType_FromModuleAndSpec(module, &buffer_spec, nullptr)).release());
+    s.shared_buffer_type = reinterpret_cast<PyTypeObject*>(
+        require(PyType_FromModuleAndSpec(module, &buffer_spec, nullptr)).release());
     require(PyModule_AddType(module, s.shared_buffer_type));
     add_atomic_view_type(module);
 }

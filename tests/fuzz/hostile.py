@@ -49,9 +49,9 @@ REFUSED: dict[str, bytes] = {
     "a dict longer than memory": tag("dict") + huge(2**63),
     "bytes longer than memory": tag("octets") + huge(2**64 - 1) + b"abc",
     "a text whose size wraps": tag("text", 4) + huge(2**62) + b"abcd",
-    "lists that all claim the rest": b"".join(
-        tag("list") + huge(size) for size in range(2000, 0, -9)
-    ).ljust(2010, b"\0"),
+    "lists that all claim the rest": b"".join(tag("list") + huge(size) for size in range(2000, 0, -9)).ljust(
+        2010, b"\0"
+    ),
     "a character that is none": tag("text", 4, 1) + struct.pack("=I", 0x110000),
     "characters that are none": tag("text", 4, 2) + struct.pack("=II", 0x1F600, 2**32 - 1),
     "a form that is none": tag("text", 3, 1) + b"abc",
@@ -66,12 +66,7 @@ REFUSED: dict[str, bytes] = {
     + MADE
     + tag("global")
     + tag("stop"),
-    "stop after a key": tag("reduced", PAIRS)
-    + known_as("Mapping")
-    + EMPTY
-    + MADE
-    + NONE
-    + tag("stop"),
+    "stop after a key": tag("reduced", PAIRS) + known_as("Mapping") + EMPTY + MADE + NONE + tag("stop"),
     "stop instead of a callable": tag("reduced", ITEMS) + tag("stop"),
     "a known tuple that is none": tag("known_tuple", 0) + b"\5",
     "a name that is a list": tag("global") + tag("list", 0) + NONE,
@@ -148,13 +143,7 @@ GIVES: dict[str, tuple[Callable[[object], bool], bytes]] = {
     ),
     "a setter and no state": (
         lambda value: isinstance(value, list) and len(value) == 2,
-        tag("list", 2)
-        + tag("reduced", SETTER)
-        + known_as("Plain")
-        + EMPTY
-        + MADE
-        + tag("list", 0)
-        + NONE,
+        tag("list", 2) + tag("reduced", SETTER) + known_as("Plain") + EMPTY + MADE + tag("list", 0) + NONE,
     ),
     "no bytes of an int": (lambda value: value == 0, tag("big", 0)),
 }

@@ -35,7 +35,10 @@ class Pair(tuple[Any, ...], metaclass=_Fixed):
 
 class Stateful(metaclass=_Fixed):
     def __setstate__(self, state: object) -> None:
-        self.state = state
+        if type(state) is dict:
+            vars(self).update(state)
+        else:
+            self.state = state
 
 
 class Slotted(metaclass=_Fixed):

@@ -130,7 +130,10 @@ def same(sent: Any, received: Any) -> bool:
                 return False
             a_parts = b_parts = []
         if a_parts is None or b_parts is None:
-            if repr(a) != repr(b):  # tells -0.0, and NaN is like itself
+            if isinstance(a, (bytes, str, bytearray)):
+                if a != b:
+                    return False
+            elif repr(a) != repr(b):  # tells -0.0, and NaN is like itself
                 return False
             continue
         if a == () or (isinstance(a, frozenset) and not a):

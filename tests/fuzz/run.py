@@ -149,7 +149,14 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     sending, receiving = isthmus.create_channel()
     # Two payloads above the threshold, and what crosses as an attachment.
-    props = [bytes(100_000), "x" * 100_000, sending, receiving, isthmus.create_queue(), memoryview(bytearray(9))]
+    props = [
+        bytes(100_000),
+        "x" * 100_000,
+        sending,
+        receiving,
+        isthmus.create_queue(),
+        memoryview(bytearray(9)),
+    ]
     options = ["fuzz", str(directory / "found")]
     (directory / "found").mkdir(exist_ok=True)
     build = same = None
@@ -163,6 +170,8 @@ def main() -> None:
         assert not same([1, [2]], [1, [3]])
         shared: list[Any] = []
         assert not same([shared, shared], [[], []])
+    if any(not each.startswith("-") for each in sys.argv[3:]):
+        options = ["fuzz"]  # these only
     objects = (options + sys.argv[3:], props, build, same, Checkpoint())
     library.isthmus_fuzz(*(ctypes.py_object(each) for each in objects))
 
