@@ -1,6 +1,7 @@
 # make run    build, then count identifiers over Python's standard library (or INPUT="file ...")
 # make test   the whole test suite        make lint    formatters, clang-tidy, ruff, mypy
 # make bench  the benchmarks              make format  let the formatters rewrite
+# make fuzz   the fuzzers, for SECONDS=60
 # PYTHON=/path/to/python3.13 chooses the interpreter; otherwise tools/find-python.sh finds the best one.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,9 +17,10 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export PATH := $(VENV)/bin:$(PATH)
 
 INPUT ?=
+SECONDS ?= 60
 PYTEST_ARGS ?=
 
-.PHONY: run build test test-core test-python lint bench format clean setup FORCE
+.PHONY: run build test test-core test-python lint bench fuzz format clean setup FORCE
 FORCE:
 
 run: build
@@ -40,6 +42,9 @@ test-python: build
 bench: build build/bench/build.ninja
 	@"$(CMAKE)" --build build/bench
 	@ISTHMUS_BENCH_DIR="$(CURDIR)/build/bench/bench" "$(PY)" -m isthmus bench $(BENCH_ARGS)
+
+fuzz:
+	@tools/fuzz.sh $(SECONDS)
 
 lint: build/lint/build.ninja
 	@tools/setup.sh lint
@@ -63,6 +68,6 @@ setup: .venv/pyvenv.cfg
 build/%/build.ninja: .venv/pyvenv.cfg CMakePresets.json
 	@tools/system-packages.sh $*
 	@"$(CMAKE)" --preset $* --fresh --log-level=NOTICE \
-	    $(if $(filter %ext lint release,$*),-DPython_EXECUTABLE="$(PY)")
+	    $(if $(filter %ext fuzz lint release,$*),-DPython_EXECUTABLE="$(PY)")
 	@touch $@
 .PRECIOUS: build/%/build.ninja

@@ -12,6 +12,17 @@ need_header() {
 case ${1:?usage: tools/system-packages.sh PURPOSE} in
 release | debug-ext | asan-ext) need_program g++ g++ ;;
 debug | asan | tsan) need_program g++ g++ && need_header gtest/gtest.h libgtest-dev ;;
+fuzz)
+    need_program g++ g++
+    need_program clang++ clang
+    runtime=libclang_rt.fuzzer_no_main-$(uname -m).a
+    if command -v clang++ >/dev/null; then
+        major=$(clang++ -dumpversion)
+        [[ $(clang++ -print-file-name="$runtime") == /* ]] || missing+=("libclang-rt-${major%%.*}-dev")
+    else
+        missing+=(libclang-rt-dev)
+    fi
+    ;;
 bench) need_program g++ g++ && need_header benchmark/benchmark.h libbenchmark-dev ;;
 lint)
     need_program g++ g++

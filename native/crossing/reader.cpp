@@ -12,6 +12,22 @@ namespace isthmus::crossing {
 using py::ref;
 using py::require;
 
+namespace {
+
+/// CPython takes any 4 bytes for a character, and then has a str that nothing is written for.
+bool has_no_character(const std::byte* data, std::uint64_t length) noexcept {
+    constexpr std::uint32_t last = 0x10FFFF;
+    std::uint32_t largest = 0;
+    for (std::uint64_t i = 0; i < length; ++i) {
+        std::uint32_t character = 0;
+        std::memcpy(&character, data + i * sizeof character, sizeof character);
+        largest = largest < character ? character : largest;
+    }
+    return largest > last;
+}
+
+} // namespace
+
 reader::~reader() {
     for (const frame& f : frames_) {
         Py_XDECREF(f.made);
@@ -45,9 +61,18 @@ void reader::fail_senseless(const char* what) {
     py::fail(PyExc_SystemError, "isthmus: a message makes no sense: %s", what);
 }
 
-std::uint64_t reader::count_of_values(std::uint64_t each) {
+std::uint64_t reader::count_of_units(std::uint64_t each) {
     const std::uint64_t n = count();
     if (n > (from_.data.size() - at_) / each) {
+        fail_short();
+    }
+    return n;
+}
+
+std::uint64_t reader::count_of_values(std::uint64_t each) {
+    const std::uint64_t n = count_of_units(each);
+    claimed_ += n * each;
+    if (claimed_ > from_.data.size()) {
         fail_short();
     }
     return n;
@@ -64,6 +89,7 @@ reader::frame& reader::push(tag t, bool remember) {
 PyObject* reader::done() {
     const frame f = frames_.back();
     frames_.pop_back();
+    Py_XDECREF(f.first);
     Py_XDECREF(f.attributes);
     return f.made;
 }
@@ -185,9 +211,12 @@ ref reader::read_text(tag t) {
     if (width != PyUnicode_1BYTE_KIND && width != PyUnicode_2BYTE_KIND && width != PyUnicode_4BYTE_KIND) {
         fail_senseless("a text of unknown form");
     }
-    const std::uint64_t length = count_of_values(static_cast<std::uint64_t>(width));
+    const std::uint64_t length = count_of_units(static_cast<std::uint64_t>(width));
     const std::byte* const data = take(length * static_cast<std::uint64_t>(width));
-    // Also finds the narrowest form, so that the object is sound whatever the data.
+    if (width == PyUnicode_4BYTE_KIND && has_no_character(data, length)) {
+        fail_senseless("a character that is none");
+    }
+    // Also finds the narrowest form.
     PyObject* made = PyUnicode_FromKindAndData(width, data, static_cast<Py_ssize_t>(length));
     if (t == tag::name && made != nullptr) {
         PyUnicode_InternInPlace(&made);

@@ -96,7 +96,10 @@ class reader {
         const auto small = number<std::uint8_t>();
         return small != 255 ? small : number<std::uint64_t>();
     }
-    /// A count of values, each of which takes a byte at least.
+    /// A count of what takes `each` bytes, which are there.
+    [[nodiscard]] std::uint64_t count_of_units(std::uint64_t each);
+    /// A count of values, or of `each` values. Every value takes a byte at least, and has its place in one
+    /// container only: all containers together have room for no more than there are bytes.
     [[nodiscard]] std::uint64_t count_of_values(std::uint64_t each = 1);
     [[noreturn]] static void fail_short();
     [[noreturn]] static void fail_senseless(const char* what);
@@ -110,11 +113,15 @@ class reader {
     [[nodiscard]] py::ref take_values(std::size_t base);
     void drop_values(std::size_t base) noexcept;
     void put_aside(py::ref part);
-    void remember(PyObject* o) { memo_.push_back(Py_NewRef(o)); }
+    void remember(PyObject* o) {
+        memo_.push_back(o);
+        Py_INCREF(o); // after what may throw
+    }
 
     core::interpreter& to_;
     core::parcel& from_;
     std::size_t at_ = 0;
+    std::uint64_t claimed_ = 0; ///< places in containers
     std::size_t shares_taken_ = 0;
     std::size_t attachments_taken_ = 0;
     py::ref setstate_name_;

@@ -71,6 +71,9 @@ PyObject* reader::add_to_instance(frame& f, ref part) {
     }
     const ref none = require(PyTuple_New(0));
     f.made = make_new(part.get(), none.get()).release();
+    if (PyType_Check(f.made)) { // its dict is not to be written behind its back
+        fail_senseless("an object is a class");
+    }
     if (f.remember) {
         remember(f.made);
     }

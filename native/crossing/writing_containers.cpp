@@ -289,11 +289,12 @@ void writer::advance_dict(frame& f) {
     if (const met part = put_pairs(here, f.is == shape::instance); part != met::end) {
         f.at = here.at;
         f.count = here.left;
-        f.remember_key(here.key);
+        const ref next = ref::share(part == met::key ? here.key : here.value);
         if (part == met::key) {
             f.pending = Py_NewRef(here.value);
         }
-        return open(part == met::key ? here.key : here.value);
+        f.remember_key(here.key); // last: the key before may die, and run code that empties the dict
+        return open(next.get(), part == met::key ? 2 : 1);
     }
     if (here.left != 0) {
         py::fail(PyExc_RuntimeError, "a dict changed size while it was sent");
