@@ -11,7 +11,7 @@ namespace isthmus::crossing {
 enum class manner : std::uint8_t {
     view,     ///< its buffer
     handle,   ///< see handles.hpp
-    instance, ///< class and attributes; no code of the user's runs, here or there
+    instance, ///< class and attributes; no code of the user's runs but a `__new__` over there
     python,   ///< `isthmus._reducers.reduce` knows: functions, classes, exceptions, registered types, ...
     reduce    ///< as pickle does: `copyreg`, `__reduce_ex__`
 };
