@@ -105,8 +105,10 @@ def _own_slots(cls: type) -> tuple[str, ...] | None:
 
 
 def _is_made_by_type(cls: type, value: object) -> bool:
-    """A slot, or the descriptor of `__dict__` or `__weakref__`."""
-    return isinstance(value, (MemberDescriptorType, GetSetDescriptorType)) and value.__objclass__ is cls
+    """A slot, or the descriptor of `__dict__` or `__weakref__`, which all classes may share (3.15)."""
+    if isinstance(value, GetSetDescriptorType):
+        return value.__objclass__ is cls or value.__name__ in ("__dict__", "__weakref__")
+    return isinstance(value, MemberDescriptorType) and value.__objclass__ is cls
 
 
 def _namespace(cls: type) -> dict[str, Any]:

@@ -304,7 +304,7 @@ class Looks(Plain):
     def __setstate__(self, state: Any) -> None:
         for each in gc.get_objects():
             if type(each) in (list, tuple, set) and len(each) < 100:
-                repr(each)
+                list(each)
         self.looked.append(len(state["around"]))
 
 
