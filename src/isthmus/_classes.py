@@ -279,6 +279,7 @@ def _skeleton(name: str, bases: tuple[type, ...], metaclass: type, namespace: di
     if "__init_subclass__" not in inherited:
         return type.__new__(metaclass, name, bases, namespace)
     # That of a base would run, without the keywords it may want: one before it hides it meanwhile.
+    owners = {each for base in bases for each in base.__mro__ if "__init_subclass__" in vars(each)} - {object}
     failure = TypeError("no bases")
     for layout in (*bases, object):
         try:
@@ -287,7 +288,12 @@ def _skeleton(name: str, bases: tuple[type, ...], metaclass: type, namespace: di
             return made
         except TypeError as error:  # layouts differ
             failure = error
-    raise failure
+    if any(each.__module__ != "typing" for each in owners):
+        raise failure
+    # Those of Generic and Protocol may run: they want this name, and what they set arrives by itself.
+    made = type.__new__(metaclass, name, bases, {**namespace, "__orig_bases__": ()})
+    type.__delattr__(made, "__orig_bases__")
+    return made
 
 
 def _add_members(cls: Any, given: tuple[Any, ...]) -> None:

@@ -129,6 +129,7 @@ DIFFERS = (
         versions=NEWER,
         parts=(
             "*call_func_complex> (closure)",
+            "*call_func_complex> (custom-inner)",
             "*get_call_func_closure>",
             "*.call_func_closure>",
         ),
@@ -158,7 +159,7 @@ DIFFERS = (
         "test_api.TestInterpreterCall.test_stateless_func_returns_arg",
         RESULT,
         versions=NEWER,
-        parts=("unpickleable <function spam_*",),
+        parts=("unpickleable <function spam_*", "unpickleable mappingproxy*"),
     ),
     Differs(
         "test_api.TestInterpreterCall.test_stateless_funcs",
