@@ -10,6 +10,7 @@ Names follow PEP 554 of 2017 and PEP 734 (`concurrent.interpreters`).
 
 from __future__ import annotations
 
+from isthmus import _at_fork as _at_fork
 from isthmus._errors import (
     ExceptionInfo,
     ExecutionFailed,
@@ -108,9 +109,7 @@ def __getattr__(name: str) -> object:
     # Exceptions and markers of queues derive from `queue`'s: who uses no queue need not import that.
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    source = importlib.import_module("isthmus._register" if name == "register" else "isthmus._queues")
+    source = __import__(f"isthmus.{'_register' if name == 'register' else '_queues'}", fromlist=(name,))
     value = globals()[name] = getattr(source, name)
     return value
 

@@ -51,11 +51,12 @@ def run_script(
         errors="replace",
         env=environment,
         preexec_fn=limit,
+        process_group=0,
     )
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its children too: they hold the pipes open
         out, err = process.communicate()
         pytest.fail(f"{script} {arguments} hangs\n{out[-4000:]}\n{err[-8000:]}")
     how = f"exit status {process.returncode}, not {status}"

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
 from _subprocess import run_script
+from isthmus._at_fork import LATE
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -30,3 +38,29 @@ def test_multiprocessing(method: str) -> None:
 
 def test_subprocess() -> None:
     run_script("fork", "subprocesses")
+
+
+def _imported_late() -> set[str]:
+    """What functions of the package import, and what native code imports of the package."""
+    names = set()
+    for file in (ROOT / "src/isthmus").glob("_*.py"):
+        for function in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    names |= {each.name for each in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module == "isthmus":
+                    names |= {f"isthmus.{each.name}" for each in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    names.add(node.module)
+    for file in (ROOT / "native").rglob("*.cpp"):
+        names |= set(re.findall(r'PyImport_ImportModule\("(isthmus\.\w+)"\)', file.read_text()))
+    return names
+
+
+def test_what_is_imported_late_is_finished_before_a_fork() -> None:
+    at_once = {"isthmus._isthmus", "isthmus._errors", "isthmus._stats", "isthmus.cli"}
+    built_in = set(sys.builtin_module_names)
+    assert _imported_late() - at_once - built_in <= set(LATE)
+    assert "isthmus._clone" in _imported_late()
