@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from isthmus.cli import bench
-from isthmus.cli._bench import channels, cloning, hook, interpreters, mapping, report, waiting
+from isthmus.cli._bench import channels, cloning, hook, interpreters, mapping, report, views, waiting
 from isthmus.cli._bench.measure import QUICK, Contender, Settings, measure
 from isthmus.cli._bench.rows import AtMost, Row, TimesPeer, WithinPeer
 
@@ -103,7 +103,13 @@ def test_a_group_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> Non
 
 def test_every_group_that_is_offered_exists() -> None:
     measured = (
-        channels.GROUPS | waiting.GROUPS | cloning.GROUPS | mapping.GROUPS | interpreters.GROUPS | hook.GROUPS
+        channels.GROUPS
+        | waiting.GROUPS
+        | views.GROUPS
+        | cloning.GROUPS
+        | mapping.GROUPS
+        | interpreters.GROUPS
+        | hook.GROUPS
     )
     assert set(bench.GROUPS) == set(measured)
 
