@@ -2,6 +2,7 @@
 
 #include "core/channel.hpp"
 #include "core/cycles.hpp"
+#include "core/death_notice.hpp"
 #include "core/forking.hpp"
 #include "core/queue.hpp"
 
@@ -75,6 +76,7 @@ travelling_end::~travelling_end() {
 void party_died_everywhere(party& who) noexcept {
     channel::all().for_each([&](conduit& each) { each.party_died(who); });
     queue::all().for_each([&](conduit& each) { each.party_died(who); });
+    death_notice::all().for_each([&](conduit& each) { each.party_died(who); });
 }
 
 } // namespace isthmus::core

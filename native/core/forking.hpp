@@ -11,9 +11,14 @@
 /// their numbers, but are the child's own: else it and its parent would wake, and drain, each other's.
 #pragma once
 
+#include <cstdint>
+
 namespace isthmus::core {
 
 /// Idempotent; whoever makes a conduit has called it. Any thread.
 void survive_forks() noexcept;
+
+/// How many forks lie between the first process and this one. Any thread.
+[[nodiscard]] std::uint32_t forks() noexcept;
 
 } // namespace isthmus::core

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <ctime>
+#include <memory>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,14 +25,17 @@ thread_local const helper* served_here = nullptr;
 
 } // namespace
 
-bool helper::start(work_fn work, void* context) noexcept {
+helper::presence helper::ensure(work_fn work, void* context) noexcept {
     if (running()) {
-        return true;
+        return presence::running;
     }
     // Whoever stops it may have to wait for work that needs the GIL we hold: no waiting for that here.
     const std::unique_lock guard(ending_, std::try_to_lock);
     if (!guard) {
-        return false;
+        return presence::changing;
+    }
+    if (running()) {
+        return presence::running;
     }
     join();
     work_ = work;
@@ -48,7 +52,22 @@ bool helper::start(work_fn work, void* context) noexcept {
     if (!to_join_) {
         running_.store(false, std::memory_order_release);
     }
-    return to_join_;
+    return to_join_ ? presence::running : presence::impossible;
+}
+
+bool helper::leave() noexcept {
+    // Sequentially consistent, as notify_at_once() and the look at running() after it: either we see the
+    // notification, or the poster sees that nobody runs.
+    running_.store(false, std::memory_order_seq_cst);
+    if (signal_.load(std::memory_order_seq_cst) == idle) {
+        return true;
+    }
+    const std::unique_lock guard(ending_, std::try_to_lock);
+    if (!guard) {
+        return true; // whoever has it is about to join this thread, and looks for what was posted afterwards
+    }
+    running_.store(true, std::memory_order_seq_cst);
+    return false;
 }
 
 void helper::stop() noexcept {
@@ -60,13 +79,15 @@ void helper::stop() noexcept {
         return;
     }
     stopping_.store(1, std::memory_order_release);
-    futex::wake(&stopping_);
-    notify();
+    notify_at_once();
     join();
     wait_until_uncounted(kernel_id_.load(std::memory_order_relaxed));
 }
 
 bool helper::let_work_end() const noexcept {
+    if (served_here == this) {
+        return false;
+    }
     constexpr futex::nanoseconds patience = 100'000'000; // it may run code of the user's that waits for us
     constexpr timespec pause = {0, 50'000};
     const futex::nanoseconds until = futex::now() + patience;
@@ -85,6 +106,9 @@ void helper::join() noexcept {
 }
 
 void helper::forget() noexcept {
+    std::destroy_at(&ending_); // its holder may be a thread that is not there
+    std::construct_at(&ending_);
+    forgotten_.fetch_add(1, std::memory_order_relaxed);
     to_join_ = false;
     running_.store(false, std::memory_order_relaxed);
     working_.store(false, std::memory_order_relaxed);
@@ -102,12 +126,18 @@ void* helper::body(void* self) {
 
 // Not noexcept: should the work be caught in a finalising CPython, the thread is unwound from there (H16).
 void helper::serve() {
+    const std::uint32_t life = forgotten_.load(std::memory_order_relaxed);
     for (;;) {
         while (signal_.load(std::memory_order_acquire) == idle) {
             futex::wait(signal_, idle);
         }
-        // Interrupted by stop() alone: posts during the grace need no wake-up.
-        futex::wait(stopping_, 0, futex::now() + grace);
+        // Cut short by stop() and notify_at_once() alone: releases during the grace need no wake-up.
+        for (const futex::nanoseconds until = futex::now() + grace;
+             signal_.load(std::memory_order_acquire) == pending;) {
+            if (futex::wait(signal_, pending, until) == futex::wait_result::timed_out) {
+                break;
+            }
+        }
         if (stopping_.load(std::memory_order_acquire) != 0) {
             return;
         }
@@ -115,6 +145,9 @@ void helper::serve() {
         signal_.store(idle, std::memory_order_seq_cst);
         working_.store(true, std::memory_order_release);
         const bool more = work_(context_);
+        if (life != forgotten_.load(std::memory_order_relaxed)) {
+            return; // the work forked, this is the child: another thread serves there
+        }
         working_.store(false, std::memory_order_release);
         if (!more) {
             return;

@@ -1,9 +1,10 @@
 /// An interpreter's own service thread (design section 6): empties its inbox when the owner is idle, blocked
 /// or busy elsewhere.
 ///
-/// Started by the owner when it first shares something, under its GIL; woken by whoever posts first into an
-/// empty inbox. It lets `grace` pass before it enters, because a live owner drains at its next isthmus call
-/// anyway and more cheaply; during that time further posts cost their posters no system call.
+/// Started by the owner when it first shares something, or by who posts a call; woken by whoever posts first
+/// into an empty inbox. For releases it lets `grace` pass before it enters, because a live owner drains at
+/// its next isthmus call anyway and more cheaply; during that time further posts cost their posters no system
+/// call. Posted calls don't wait for that.
 ///
 /// One object per window, part of static storage, so that a late poster can always touch it.
 #pragma once
@@ -25,22 +26,32 @@ class helper {
     /// more.
     using work_fn = bool (*)(void* context);
 
-    /// Starts the thread if none runs. False: no thread could be made, or the last one is being stopped;
-    /// releases wait for the owner's own calls. Under the owner's GIL.
-    bool start(work_fn work, void* context) noexcept;
+    /// Starts the thread if none runs. `changing`: another thread is just starting or stopping it.
+    /// `impossible`: no thread could be made. Under the owner's GIL, or inside its gate.
+    enum class presence : std::uint8_t { running, changing, impossible };
+    presence ensure(work_fn work, void* context) noexcept;
+    /// The same; false unless it runs: releases wait for the owner's own calls then.
+    bool start(work_fn work, void* context) noexcept { return ensure(work, context) == presence::running; }
     /// Any thread, no GIL, lock-free: something was posted.
     void notify() noexcept {
-        if (signal_.exchange(pending, std::memory_order_acq_rel) == idle) {
+        if (signal_.fetch_or(pending, std::memory_order_acq_rel) == idle) {
+            futex::wake(&signal_);
+        }
+    }
+    /// The same for what must not wait for the grace. Without a thread it is kept for the next one.
+    void notify_at_once() noexcept {
+        if ((signal_.fetch_or(urgent, std::memory_order_seq_cst) & urgent) == 0) {
             futex::wake(&signal_);
         }
     }
     /// Ends the thread and joins it. The caller holds no GIL: the thread may need it to finish. Does nothing
     /// on that thread itself, where work of the user's may run.
     void stop() noexcept;
-    /// By the work, under the owner's GIL, which it gives up without taking it again: the thread serves no
-    /// more, the work returns false, and `start` may make another one.
-    void leave() noexcept { running_.store(false, std::memory_order_release); }
-    [[nodiscard]] bool running() const noexcept { return running_.load(std::memory_order_acquire); }
+    /// By the work, under the owner's GIL, which it gives up without taking it again. True: the thread serves
+    /// no more, the work returns false, and `start` may make another one. False: something was posted
+    /// meanwhile, it serves on.
+    [[nodiscard]] bool leave() noexcept;
+    [[nodiscard]] bool running() const noexcept { return running_.load(std::memory_order_seq_cst); }
     /// Whether it is inside its work. Under the owner's GIL: if not, it holds up nobody who waits for its
     /// end.
     [[nodiscard]] bool working() const noexcept { return working_.load(std::memory_order_acquire); }
@@ -52,9 +63,11 @@ class helper {
     [[nodiscard]] bool in_users_code() const noexcept {
         return in_users_code_.load(std::memory_order_acquire);
     }
-    /// Waits a little for it to leave its work; false: it has not. No GIL: the work may need it.
+    /// Waits a little for it to leave its work; false: it has not, or is the calling thread. No GIL: the work
+    /// may need it.
     bool let_work_end() const noexcept;
-    /// After fork, in the child: the thread does not exist there.
+    /// After fork, in the child: the thread does not exist there. If it is the one that forked, it ends once
+    /// its work returns.
     void forget() noexcept;
 
   private:
@@ -64,6 +77,7 @@ class helper {
 
     static constexpr std::uint32_t idle = 0;
     static constexpr std::uint32_t pending = 1;
+    static constexpr std::uint32_t urgent = 2;
     futex::word signal_{idle};
     futex::word stopping_{0};
     std::atomic<bool> running_{false};
@@ -74,7 +88,8 @@ class helper {
     work_fn work_ = nullptr;
     void* context_ = nullptr;
     pthread_t thread_{};
-    std::atomic<int> kernel_id_{0}; ///< of the running thread; 0 before it has begun
+    std::atomic<std::uint32_t> forgotten_{0}; ///< how often: a thread serves the process it was made in
+    std::atomic<int> kernel_id_{0};           ///< of the running thread; 0 before it has begun
 };
 
 } // namespace isthmus::core

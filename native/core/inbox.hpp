@@ -49,15 +49,15 @@ class inbox {
     /// How many wait: a gauge, any thread.
     [[nodiscard]] std::size_t depth() const noexcept { return count_.load(std::memory_order_relaxed); }
 
-    /// Takes everything posted so far, oldest first (linked by next_posted).
-    [[nodiscard]] inbox_node* drain() noexcept { return take(nullptr); }
+    /// Takes everything posted so far, oldest first (linked by next_posted). `taken`: how many.
+    [[nodiscard]] inbox_node* drain(std::size_t* taken = nullptr) noexcept { return take(nullptr, taken); }
     /// Takes the rest and refuses every later post.
-    [[nodiscard]] inbox_node* close() noexcept { return take(&closed_); }
+    [[nodiscard]] inbox_node* close(std::size_t* taken = nullptr) noexcept { return take(&closed_, taken); }
     /// A new owner moves in. Precondition: closed and settled.
     void reopen() noexcept { head_.store(nullptr, std::memory_order_release); }
 
   private:
-    inbox_node* take(inbox_node* replacement) noexcept {
+    inbox_node* take(inbox_node* replacement, std::size_t* how_many) noexcept {
         inbox_node* node = head_.load(std::memory_order_relaxed);
         if (node == &closed_) {
             return nullptr;
@@ -72,6 +72,9 @@ class inbox {
             node = next;
         }
         count_.fetch_sub(taken, std::memory_order_relaxed);
+        if (how_many != nullptr) {
+            *how_many = taken;
+        }
         return oldest;
     }
 

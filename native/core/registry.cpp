@@ -1,9 +1,11 @@
 #include "core/registry.hpp"
 
 #include "core/conduit.hpp"
+#include "core/death_notice.hpp"
 #include "core/forking.hpp"
 #include "core/immortal.hpp"
 #include "core/shared_memory.hpp"
+#include "core/stats.hpp"
 #include "core/view.hpp"
 
 #include <algorithm>
@@ -57,6 +59,7 @@ void registry::prepare_for_fork() {
             for (const interpreter_ref& each : interpreters().records_) {
                 each->service.forget();
                 each->entry.forget_other_threads();
+                statistics::add(counter::calls_ended, each->calls.forget_other_threads());
             }
             unlock_all();
         });
@@ -66,6 +69,7 @@ interpreter_ref registry::attach(void* state, std::int64_t number, bool own_gil,
                                  bool created_here) {
     auto record = std::make_shared<interpreter>();
     record->side = party::create();
+    record->death = death_notice::create();
     record->state = state;
     record->number = number;
     record->own_gil = own_gil;
@@ -157,6 +161,7 @@ void registry::gone(const interpreter_ref& record) {
     if (last_of_view) {
         memory().owner_gone(*record->view);
     }
+    record->death->give();
 }
 
 } // namespace isthmus::core

@@ -22,6 +22,7 @@
 
 namespace isthmus::core {
 
+class death_notice;
 class loan;
 class memory_hold;
 class received_view;
@@ -55,16 +56,20 @@ struct interpreter {
     std::atomic<unsigned long> runner{0};  ///< CPython's id of the thread of the current run
     std::atomic<bool> exited{false};       ///< its exit handler has run
     std::atomic<bool> ended_here{false};   ///< one closer wins
-    inbox errands;                         ///< any thread posts, its helper runs them
-    helper service;                        ///< its helper, unless a window of its own brings one
-    std::atomic<std::uint32_t> loans{0};   ///< buffers its exporters have lent and will get back
-    std::atomic<void*> helping{nullptr};   ///< its helper's thread state, while that is inside
-    std::atomic<bool> resting{false};      ///< alone: its helper ends once nothing is lent
-    memory_hold* holds = nullptr;          ///< shared memory that its objects hold, any order; under its GIL
-    received_view* received = nullptr; ///< views that live in it, any order; under its GIL, then lent_lock
-    short_lock lent_lock;              ///< a leaf; guards the two below
-    loan* lent = nullptr;              ///< its loans that somebody refers to, orphans included
-    bool settled = false;              ///< it is gone, and what it had received was looked at
+    std::atomic<bool> stopping{false};     ///< the process exits: its runs and calls are interrupted
+    errand_inbox errands;                  ///< any thread posts, its helper runs them
+    gate calls; ///< who runs a posted call is inside; shut once it runs no more of them
+    std::atomic<unsigned long> caller{0}; ///< CPython's id of the thread that runs a posted call
+    std::shared_ptr<death_notice> death;  ///< given once it is gone
+    helper service;                       ///< its helper, unless a window of its own brings one
+    std::atomic<std::uint32_t> loans{0};  ///< buffers its exporters have lent and will get back
+    std::atomic<void*> helping{nullptr};  ///< its helper's thread state, while that is inside
+    std::atomic<bool> resting{false};     ///< alone: its helper ends once nothing is lent
+    memory_hold* holds = nullptr;         ///< shared memory that its objects hold, any order; under its GIL
+    received_view* received = nullptr;    ///< views that live in it, any order; under its GIL, then lent_lock
+    short_lock lent_lock;                 ///< a leaf; guards the two below
+    loan* lent = nullptr;                 ///< its loans that somebody refers to, orphans included
+    bool settled = false;                 ///< it is gone, and what it had received was looked at
 
     /// Whether its window is nobody else's; main's counts as main's.
     [[nodiscard]] bool owns_view() const noexcept { return view != nullptr && (own_gil || is_main); }

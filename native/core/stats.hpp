@@ -32,6 +32,8 @@ enum class counter : std::uint8_t {
     buffers_freed,
     buffer_bytes_made,
     buffer_bytes_freed,
+    calls_posted,
+    calls_ended,
     count_
 };
 

@@ -5,6 +5,7 @@
 #include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 
+#include "core/death_notice.hpp"
 #include "core/errand.hpp"
 #include "core/stats.hpp"
 
@@ -25,8 +26,9 @@ void stop_helper(core::interpreter& of) {
 }
 
 /// Nobody but the interpreter's own threads is inside afterwards, and nobody gets in any more. Attached to
-/// any interpreter.
+/// any interpreter. A posted call that runs is waited for; the others fail.
 void keep_everybody_out(core::interpreter& record) {
+    record.calls.shut();
     record.entry.shut();
     Py_BEGIN_ALLOW_THREADS;
     record.entry.wait_until_empty();
@@ -36,12 +38,24 @@ void keep_everybody_out(core::interpreter& record) {
 
 /// The process exits. False: runs in `record` did not stop in time.
 bool stop_runs(const core::interpreter_ref& record, core::futex::nanoseconds until) {
-    if (!record->side->closing()) {
-        begin_stopping(record, until); // they began after the others were told
-    }
+    begin_stopping(record, until); // unless they were told with the others
     bool stopped = false;
     Py_BEGIN_ALLOW_THREADS;
     stopped = wait_until_stopped(*record, until);
+    Py_END_ALLOW_THREADS;
+    return stopped;
+}
+
+/// The process exits. False: the posted call that runs in `record` did not stop in time.
+bool stop_calls(const core::interpreter_ref& record, core::futex::nanoseconds until) {
+    record->calls.shut();
+    if (!record->calls.anybody_inside()) {
+        return true;
+    }
+    begin_stopping(record, until);
+    bool stopped = false;
+    Py_BEGIN_ALLOW_THREADS;
+    stopped = record->calls.wait_until_empty(until);
     Py_END_ALLOW_THREADS;
     return stopped;
 }
@@ -88,7 +102,16 @@ void main_exits(core::interpreter& main) {
             begin_stopping(record, until);
         }
     }
+    for (const core::interpreter_ref& record : core::interpreters().all()) {
+        record->calls.shut();
+        if (record->calls.anybody_inside()) {
+            begin_stopping(record, until);
+        }
+    }
     for (const core::interpreter_ref& record : ours()) {
+        if (!stop_calls(record, until)) {
+            leave_without_finalising(*record);
+        }
         close_result result = close_interpreter(record);
         if (result == close_result::running && stop_runs(record, until)) {
             result = close_interpreter(record);
@@ -105,9 +128,13 @@ void main_exits(core::interpreter& main) {
     }
     // Those that somebody else made end later, when no helper can take a GIL any more.
     for (const core::interpreter_ref& record : core::interpreters().all()) {
+        if (!stop_calls(record, until)) {
+            leave_without_finalising(*record);
+        }
         keep_everybody_out(*record);
     }
     last_errands(main);
+    main.death->give();
 }
 
 bool nothing_is_lent(const core::interpreter& here) noexcept {
@@ -136,6 +163,9 @@ void rest_helper(core::interpreter& here) {
         helper.notify();
     } else {
         stop_helper(here);
+        if (!here.errands.empty()) {
+            start_errands(here); // posted by another thread of `here` while this one waited
+        }
     }
 }
 
@@ -169,6 +199,9 @@ PyObject* on_exit(PyObject* self, PyObject*) {
             keep_everybody_out(*record);
             last_errands(*record);
             drop_anchor(*record);
+            if (!record->ended_here.load()) {
+                record->death->give(); // nobody else tells us when its state is gone
+            }
         }
         Py_RETURN_NONE;
     });
@@ -222,10 +255,7 @@ bool enter_and_drain(core::interpreter& record) {
         core::run_errands(record);
         helper.leave_users_code();
         PyThreadState_Clear(thread);
-        rests = may_rest(record);
-        if (rests) {
-            helper.leave();
-        }
+        rests = may_rest(record) && helper.leave();
         record.helping.store(nullptr);
         PyThreadState_DeleteCurrent();
     }
@@ -246,9 +276,22 @@ void start_helper(core::interpreter& here) noexcept {
 
 void start_errands(core::interpreter& here) noexcept {
     core::helper& helper = core::helper_of(here);
-    if (!here.entry.is_shut() && helper.start(serve, &here) && !here.errands.empty()) {
+    if (helper.running() || here.entry.is_shut()) {
+        return;
+    }
+    if (helper.start(serve, &here) && !here.errands.empty()) {
         helper.notify();
     }
+}
+
+bool start_calls(core::interpreter& of) noexcept {
+    core::helper& helper = core::helper_of(of);
+    if (helper.running() || !of.entry.enter()) {
+        return true;
+    }
+    const auto found = helper.ensure(serve, &of);
+    of.entry.leave();
+    return found != core::helper::presence::impossible;
 }
 
 close_result close_interpreter(const core::interpreter_ref& record) {

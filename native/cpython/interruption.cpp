@@ -23,7 +23,10 @@ bool interrupt(core::interpreter& record) {
         return false;
     }
     PyEval_AcquireThread(thread);
-    const int reached = PyThreadState_SetAsyncExc(record.runner.load(), PyExc_KeyboardInterrupt);
+    int reached = 0;
+    for (const unsigned long busy : {record.runner.load(), record.caller.load()}) {
+        reached += busy != 0 ? PyThreadState_SetAsyncExc(busy, PyExc_KeyboardInterrupt) : 0;
+    }
     PyThreadState_Clear(thread);
     PyThreadState_DeleteCurrent();
     return reached != 0;
@@ -37,12 +40,13 @@ void* interrupt_until_stopped(void* argument) {
     const std::unique_ptr<interruption> task(static_cast<interruption*>(argument));
     core::interpreter& record = *task->record;
     nanoseconds pause = shortest;
-    bool stopped = wait_until_stopped(record, 0);
+    bool stopped = wait_until_stopped(record, 0) && !record.calls.anybody_inside();
     while (!stopped && core::futex::now() < task->until && record.entry.enter()) {
         const bool reached = interrupt(record);
         record.entry.leave();
-        const nanoseconds next = core::futex::now() + (reached ? for_the_code_to_end : pause);
-        stopped = wait_until_stopped(record, std::min(next, task->until));
+        const nanoseconds next =
+            std::min(core::futex::now() + (reached ? for_the_code_to_end : pause), task->until);
+        stopped = wait_until_stopped(record, next) && record.calls.wait_until_empty(next);
         pause = reached ? shortest : std::min(2 * pause, longest);
     }
     return nullptr;
@@ -52,6 +56,9 @@ void* interrupt_until_stopped(void* argument) {
 
 void begin_stopping(const core::interpreter_ref& record, nanoseconds until) {
     record->side->begin_close();
+    if (record->stopping.exchange(true)) {
+        return;
+    }
     pthread_t thread{};
     auto task = std::make_unique<interruption>(interruption{record, until});
     if (pthread_create(&thread, nullptr, interrupt_until_stopped, task.get()) == 0) {

@@ -39,6 +39,10 @@ void start_helper(core::interpreter& here) noexcept;
 /// interpreter is there: a message that holds one may be dropped without the GIL. Under its GIL.
 void start_errands(core::interpreter& here) noexcept;
 
+/// Makes sure that somebody runs the calls that are posted to `of`, before a post and after it: its helper,
+/// or who closes it. Any GIL. False: no thread can be made.
+[[nodiscard]] bool start_calls(core::interpreter& of) noexcept;
+
 /// Lets go of the thread state that attaching left there (compat::idle_wants_anchor). Idempotent. In
 /// `record`'s interpreter, under its GIL, once no other thread can enter: CPython ends it only with one
 /// thread state left.

@@ -29,6 +29,7 @@ struct interpreter_object {
     core::interpreter_ref record; ///< null until it is first needed
     const char* whence;           ///< who made the interpreter; known even after it is gone
     bool counted;                 ///< this object keeps the interpreter open
+    PyObject* closed;             ///< its ClosedEvent, which does not; null until it is asked for
     standard_reference standard;
 
     [[nodiscard]] static interpreter_object& of(PyObject* o) noexcept {

@@ -1,5 +1,6 @@
 #include "module/interpreters.hpp"
 
+#include "module/closed_event.hpp"
 #include "module/interpreter_object.hpp"
 #include "module/running.hpp"
 
@@ -57,6 +58,7 @@ void interpreter_dealloc(PyObject* o) {
     const standard_reference standard = std::move(self.standard); // ends after the object
     std::destroy_at(&self.record);
     std::destroy_at(&self.standard);
+    Py_XDECREF(self.closed);
     type->tp_free(o);
     Py_DECREF(type);
     if (counted) {
@@ -141,6 +143,26 @@ PyObject* interpreter_whence(PyObject* o, void*) {
     return PyUnicode_FromString(interpreter_object::of(o).whence);
 }
 
+PyObject* interpreter_closed(PyObject* o, void*) {
+    return guarded<PyObject*>(nullptr, [&] {
+        interpreter_object& self = interpreter_object::of(o);
+        if (self.closed == nullptr) {
+            std::shared_ptr<core::death_notice> notice;
+            if (self.record != nullptr || py::compat::look_up(self.number) != nullptr) {
+                notice = record_of(self)->death;
+            } else { // gone before anybody here knew it
+                notice = core::death_notice::create();
+                notice->give();
+            }
+            ref made = make_closed_event(*self.module, std::move(notice));
+            if (self.closed == nullptr) { // another thread may have been here
+                self.closed = made.release();
+            }
+        }
+        return Py_NewRef(self.closed);
+    });
+}
+
 PyObject* interpreter_repr(PyObject* o) {
     return PyUnicode_FromFormat("Interpreter(%lld)",
                                 static_cast<long long>(interpreter_object::of(o).number));
@@ -178,6 +200,7 @@ PyMethodDef interpreter_methods[] = {
     {"run", method(interpreter_run), METH_VARARGS | METH_KEYWORDS, run_doc},
     {"exec", interpreter_exec, METH_O, exec_doc},
     {"call", method(interpreter_call), METH_VARARGS | METH_KEYWORDS, call_doc},
+    {"post", method(interpreter_post), METH_VARARGS | METH_KEYWORDS, post_doc},
     {"call_in_thread", method(interpreter_call_in_thread), METH_VARARGS | METH_KEYWORDS, call_in_thread_doc},
     {"run_in_thread", method(interpreter_run_in_thread), METH_VARARGS | METH_KEYWORDS, run_in_thread_doc},
     {"prepare_main", method(interpreter_prepare_main), METH_VARARGS | METH_KEYWORDS, prepare_main_doc},
@@ -194,6 +217,10 @@ PyGetSetDef interpreter_properties[] = {
      "Who made the interpreter: 'runtime init' (the main one), 'C-API' (isthmus, or a host), '_interpreters "
      "module' (the standard\n"
      "library), 'legacy C-API', 'cross-interpreter C-API' or 'unknown'.",
+     nullptr},
+    {"closed", interpreter_closed, nullptr,
+     "A ClosedEvent that is set once the interpreter is gone, whoever ended it: can be waited for, and is a "
+     "case of `select`.",
      nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 

@@ -174,6 +174,8 @@ PyObject* stats(PyObject* module, PyObject*) {
         set_count(d, "views_orphaned", statistics::read(counter::views_orphaned));
         set_count(d, "releases_posted", statistics::read(counter::releases_posted));
         set_count(d, "releases_run", statistics::read(counter::releases_run));
+        set_count(d, "pending_calls_posted", statistics::read(counter::calls_posted));
+        set_count(d, "pending_calls_run", statistics::read(counter::calls_ended));
         set_count(d, "shared_buffers_live", statistics::gauge(counter::buffers_made, counter::buffers_freed));
         set_count(d, "shared_buffer_bytes",
                   statistics::gauge(counter::buffer_bytes_made, counter::buffer_bytes_freed));

@@ -2,10 +2,12 @@
 /// process.
 
 #include "module/arguments.hpp"
+#include "module/closed_event.hpp"
 #include "module/descriptors.hpp"
 #include "module/ends.hpp"
 #include "module/interpreters.hpp"
 #include "module/memory_functions.hpp"
+#include "module/pending_calls.hpp"
 #include "module/queues.hpp"
 #include "module/select.hpp"
 #include "module/shared_buffers.hpp"
@@ -54,6 +56,9 @@ std::unique_ptr<core::attachment> pack_handle(PyObject* o) {
     if (packed == nullptr) {
         packed = pack_shared_buffer(s, o);
     }
+    if (packed == nullptr) {
+        packed = pack_closed_event(s, o);
+    }
     return packed != nullptr ? std::move(packed) : pack_interpreter(s, o);
 }
 
@@ -71,6 +76,9 @@ ref unpack_handle(core::attachment& travelling) {
     }
     if (!made) {
         made = unpack_shared_buffer(s, travelling);
+    }
+    if (!made) {
+        made = unpack_closed_event(s, travelling);
     }
     return made ? std::move(made) : unpack_interpreter(s, travelling);
 }
@@ -95,6 +103,8 @@ int exec_module(PyObject* module) {
         s.queues_by_id =
             require(PyObject_CallMethod(weakref.get(), "WeakValueDictionary", nullptr)).release();
         add_interpreter_type(module);
+        add_pending_call_type(module);
+        add_closed_event_type(module);
         add_end_types(module);
         add_queue_type(module);
         let_standard_library_pass(s);
@@ -109,6 +119,8 @@ int exec_module(PyObject* module) {
 int traverse(PyObject* module, visitproc visit, void* arg) {
     state& s = state_of(module);
     Py_VISIT(s.interpreter_type);
+    Py_VISIT(s.pending_call_type);
+    Py_VISIT(s.closed_event_type);
     Py_VISIT(s.recv_type);
     Py_VISIT(s.send_type);
     Py_VISIT(s.channel_statistics_type);
@@ -130,6 +142,8 @@ int clear(PyObject* module) {
     Py_CLEAR(s.not_found_error);
     Py_CLEAR(s.not_shareable_error);
     Py_CLEAR(s.interpreter_type);
+    Py_CLEAR(s.pending_call_type);
+    Py_CLEAR(s.closed_event_type);
     Py_CLEAR(s.recv_type);
     Py_CLEAR(s.send_type);
     Py_CLEAR(s.channel_statistics_type);

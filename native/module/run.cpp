@@ -154,16 +154,6 @@ ref perform(const job& work, const ref& given, PyObject* main) {
                 PyTuple_GET_ITEM(given.get(), 2));
 }
 
-/// How it went there; what there is to tell is a message: the result, an exception taken down, or the text of
-/// a NotShareableError.
-enum class ended : std::uint8_t {
-    well,
-    with_exception,
-    was_running,
-    given_can_not_cross,
-    result_can_not_cross
-};
-
 bool is_not_shareable(PyObject* exception) {
     const ref errors = ref::steal(PyImport_ImportModule("isthmus._errors"));
     const ref kind = errors ? ref::steal(PyObject_GetAttrString(errors.get(), "NotShareableError")) : ref{};
@@ -171,13 +161,18 @@ bool is_not_shareable(PyObject* exception) {
     return kind && PyErr_GivenExceptionMatches(exception, kind.get()) != 0;
 }
 
-/// On the other side.
-ended work_inside(core::interpreter& target, job& work, core::message& told) {
-    const running_main mark(target);
-    if (!mark.ok()) {
-        PyErr_Clear();
-        return ended::was_running;
+/// Nobody is there to be told: the exception that is set goes where those of callbacks go.
+void report(const core::interpreter& here) {
+    flush_streams();
+    if (here.stopping.load() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0) {
+        PyErr_Clear(); // it was made to end
+    } else {
+        PyErr_FormatUnraisable("Exception ignored in a posted call");
     }
+}
+
+/// What `carry_out` does, but for exceptions that can't be described: python_error.
+ended work_inside(core::interpreter& target, job& work, core::message& told, bool wanted) {
     py::drain(target);
     ended stage = ended::given_can_not_cross;
     try {
@@ -188,12 +183,18 @@ ended work_inside(core::interpreter& target, job& work, core::message& told) {
         const ref result = perform(work, given, main);
         given = ref{};
         stage = ended::result_can_not_cross;
-        told = crossing::encode(target, result.get());
+        if (wanted) {
+            told = crossing::encode(target, result.get());
+        }
         flush_streams();
         return ended::well;
     } catch (const py::python_error&) {
     } catch (const std::bad_alloc&) {
         PyErr_NoMemory();
+    }
+    if (!wanted) {
+        report(target);
+        return ended::with_exception;
     }
     const ref exception = ref::steal(PyErr_GetRaisedException());
     flush_streams();
@@ -226,19 +227,47 @@ ended work_inside(core::interpreter& target, job& work, core::message& told) {
     py::fail(s.not_shareable_error, is_path ? "result%U" : "result: %U", text.get());
 }
 
-/// In the other interpreter and back. False: not even a description of the failure could be made.
-bool work_there(core::interpreter& target, job work, ended& how, core::message& told) {
+/// In the other interpreter and back.
+answer work_there(core::interpreter& target, job work) {
     const py::entered inside(target);
-    try {
-        how = work_inside(target, work, told);
-        return true;
-    } catch (const py::python_error&) {
+    const running_main mark(target);
+    if (!mark.ok()) {
         PyErr_Clear();
-        return false;
+        return {ended::was_running, {}};
     }
+    return carry_out(target, work);
 }
 
 } // namespace
+
+answer carry_out(core::interpreter& here, job& work, bool wanted) {
+    answer given;
+    try {
+        given.how = work_inside(here, work, given.told, wanted);
+    } catch (const py::python_error&) {
+        PyErr_Clear();
+    } catch (const std::bad_alloc&) {
+    }
+    return given;
+}
+
+ref open_answer(state& s, std::int64_t number, answer given, bool as_itself) {
+    switch (given.how) {
+    case ended::well:
+        return crossing::decode(*s.here, std::move(given.told));
+    case ended::was_running:
+        py::fail(s.interpreter_error, "interpreter %lld is already running", static_cast<long long>(number));
+    case ended::with_exception:
+        raise_failure(s, std::move(given.told), as_itself);
+    case ended::given_can_not_cross:
+    case ended::result_can_not_cross:
+        raise_not_shareable(s, std::move(given.told), given.how == ended::result_can_not_cross);
+    case ended::undescribed:
+        break;
+    }
+    py::fail(s.interpreter_error, "interpreter %lld raised an exception that could not be described",
+             static_cast<long long>(number));
+}
 
 ref run_job(state& s, const core::interpreter_ref& target, job work) {
     const auto number = static_cast<long long>(target->number);
@@ -251,24 +280,7 @@ ref run_job(state& s, const core::interpreter_ref& target, job work) {
     }
     py::drain(*s.here);
     const bool as_itself = work.as_itself;
-    core::message told;
-    ended how{};
-    if (!work_there(*target, std::move(work), how, told)) {
-        py::fail(s.interpreter_error, "interpreter %lld raised an exception that could not be described",
-                 number);
-    }
-    switch (how) {
-    case ended::well:
-        return crossing::decode(*s.here, std::move(told));
-    case ended::was_running:
-        py::fail(s.interpreter_error, "interpreter %lld is already running", number);
-    case ended::with_exception:
-        raise_failure(s, std::move(told), as_itself);
-    case ended::given_can_not_cross:
-    case ended::result_can_not_cross:
-        raise_not_shareable(s, std::move(told), how == ended::result_can_not_cross);
-    }
-    py::fail(PyExc_SystemError, "isthmus: a job ended in an unknown way");
+    return open_answer(s, target->number, work_there(*target, std::move(work)), as_itself);
 }
 
 } // namespace isthmus::module

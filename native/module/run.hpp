@@ -35,6 +35,27 @@ struct job {
 [[nodiscard]] job running_script(state& s, PyObject* code);
 [[nodiscard]] job calling(state& s, PyObject* function, PyObject* args, PyObject* keywords);
 
+/// How a job went; what there is to tell is a message: the result, an exception taken down, or the text of a
+/// NotShareableError.
+enum class ended : std::uint8_t {
+    well,
+    with_exception,
+    was_running,
+    given_can_not_cross,
+    result_can_not_cross,
+    undescribed ///< not even a description of the failure could be made
+};
+struct answer {
+    ended how = ended::undescribed;
+    core::message told;
+};
+
+/// Does the job in the current interpreter. Unless the answer is `wanted` it is empty, and an exception is
+/// reported as unraisable. No error is set afterwards.
+[[nodiscard]] answer carry_out(core::interpreter& here, job& work, bool wanted = true);
+/// In the caller's interpreter: what interpreter `number` answered. Throws as run_job.
+[[nodiscard]] py::ref open_answer(state& s, std::int64_t number, answer given, bool as_itself);
+
 /// What a call returned; None for everything else. Throws python_error: what the job raised,
 /// InterpreterError (closed, running, current), NotShareableError (what a call returned).
 py::ref run_job(state& s, const core::interpreter_ref& target, job work);

@@ -1,6 +1,7 @@
 #include "module/running.hpp"
 
 #include "module/interpreter_object.hpp"
+#include "module/pending_calls.hpp"
 #include "module/run.hpp"
 
 #include <memory>
@@ -103,6 +104,13 @@ PyObject* interpreter_exec(PyObject* o, PyObject* code) {
 PyObject* interpreter_call(PyObject* o, PyObject* args, PyObject* keywords) {
     return guarded<PyObject*>(nullptr,
                               [&] { return do_here(o, call_job(o, args, keywords, "call")).release(); });
+}
+
+PyObject* interpreter_post(PyObject* o, PyObject* args, PyObject* keywords) {
+    return guarded<PyObject*>(nullptr, [&] {
+        job work = call_job(o, args, keywords, "post");
+        return post(o, std::move(work.call)).release();
+    });
 }
 
 PyObject* interpreter_run_in_thread(PyObject* o, PyObject* args, PyObject* shared) {

@@ -8,6 +8,7 @@ namespace isthmus::module {
 PyObject* interpreter_run(PyObject* o, PyObject* args, PyObject* shared);
 PyObject* interpreter_exec(PyObject* o, PyObject* code);
 PyObject* interpreter_call(PyObject* o, PyObject* args, PyObject* keywords);
+PyObject* interpreter_post(PyObject* o, PyObject* args, PyObject* keywords);
 PyObject* interpreter_run_in_thread(PyObject* o, PyObject* args, PyObject* shared);
 PyObject* interpreter_call_in_thread(PyObject* o, PyObject* args, PyObject* keywords);
 PyObject* interpreter_prepare_main(PyObject* o, PyObject* args, PyObject* keywords);
@@ -37,6 +38,19 @@ inline constexpr char call_doc[] =
     "anything that can be sent; NotShareableError names what can't, and nothing has run if it is an "
     "argument. Every uncaught\n"
     "exception arrives as ExecutionFailed. InterpreterError if it is running, closed or the current one.";
+inline constexpr char post_doc[] =
+    "post($self, callable, /, *args, **kwargs)\n--\n\n"
+    "Ask the interpreter to call `callable` at its next safe point, without waiting: a call aimed at one "
+    "interpreter. Return a PendingCall.\n\n"
+    "Callable and arguments cross as for `call`. It runs under the interpreter's GIL in a thread of its own: "
+    "between two bytecodes of\n"
+    "what runs there, at once while that waits or nothing runs. Posted calls of one interpreter run one "
+    "after "
+    "another, those of one\n"
+    "thread in their order. None is lost, any number may wait. NotShareableError if the callable or an "
+    "argument "
+    "can't cross,\n"
+    "InterpreterError if the interpreter is closed, RuntimeError if no thread can be started for it.";
 inline constexpr char call_in_thread_doc[] =
     "call_in_thread($self, callable, /, *args, **kwargs)\n--\n\n"
     "As `call`, in a new thread; return the started threading.Thread.\n\n"

@@ -1,6 +1,7 @@
 #include "module/select.hpp"
 
 #include "module/arguments.hpp"
+#include "module/closed_event.hpp"
 #include "module/end_object.hpp"
 #include "module/ends.hpp"
 #include "module/queues.hpp"
@@ -46,7 +47,9 @@ class case_list {
         const bool is_queue = Py_TYPE(on) == s_.queue_type;
         try {
             if (done.how == outcome::ok) {
-                const ref value = value_of(done.index, is_queue ? on : nullptr);
+                const ref value = Py_TYPE(on) == s_.closed_event_type
+                                      ? ref::share(Py_None)
+                                      : value_of(done.index, is_queue ? on : nullptr);
                 return PyTuple_Pack(2, chosen, value.get());
             }
             if (is_queue) {
@@ -67,12 +70,18 @@ class case_list {
         if (Py_TYPE(o) == s_.queue_type) {
             return {queue_of(o).of.get(), core::end::recv, &cargo};
         }
+        if (Py_TYPE(o) == s_.closed_event_type) {
+            return {closed_event_of(o).of.get(), core::end::recv, &cargo};
+        }
         if (PyTuple_Check(o) && PyTuple_GET_SIZE(o) == 2 && Py_TYPE(PyTuple_GET_ITEM(o, 0)) == s_.send_type) {
             cargo = crossing::encode(*s_.here, PyTuple_GET_ITEM(o, 1));
             return {end_of(PyTuple_GET_ITEM(o, 0)).of.get(), core::end::send, &cargo};
         }
-        py::fail(PyExc_TypeError, "a case is a RecvChannel, a Queue or a tuple (SendChannel, obj), not %R",
-                 o);
+        py::fail(
+            PyExc_TypeError,
+            "a case is a RecvChannel, a Queue, an interpreter's closed or a tuple (SendChannel, obj), not "
+            "%R",
+            o);
     }
 
     ref value_of(std::size_t index, PyObject* queue) {

@@ -9,8 +9,8 @@ PyObject* select(PyObject* module, PyObject* const* args, Py_ssize_t count, PyOb
 inline constexpr char select_doc[] =
     "select(*cases, timeout=None)\n--\n\n"
     "Wait until one of several operations happened; return (case, value).\n\n"
-    "A case is a RecvChannel, a Queue (for get) or a tuple (SendChannel, obj), whose value is None. Exactly "
-    "one happens: the first to\n"
+    "A case is a RecvChannel, a Queue (for get), an interpreter's `closed`, or a tuple (SendChannel, obj); "
+    "the last two's value is None. Exactly one happens: the first to\n"
     "become ready; of several that are ready, one at random. A case that can't go on raises what its own "
     "operation would (EOFError,\n"
     "ValueError, QueueShutDown, a poison) with the end or queue as `.channel`. TimeoutError after `timeout` "

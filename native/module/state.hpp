@@ -10,6 +10,8 @@ namespace isthmus::module {
 struct state {
     core::interpreter_ref here; ///< the interpreter this module object belongs to
     PyTypeObject* interpreter_type = nullptr;
+    PyTypeObject* pending_call_type = nullptr;
+    PyTypeObject* closed_event_type = nullptr;
     PyTypeObject* recv_type = nullptr;
     PyTypeObject* send_type = nullptr;
     PyTypeObject* channel_statistics_type = nullptr;

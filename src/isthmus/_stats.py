@@ -22,8 +22,10 @@ class Statistics:
     within the budget included. `views_live`: gauge, buffers lent to other interpreters and not given back;
     `views_made`: counter. `views_orphaned`: counter, those whose owner closed first: their memory stays,
     their exporters are never released. `releases_posted`, `releases_run`: counters that balance when nothing
-    is under way. `shared_buffers_live`, `shared_buffer_bytes`: gauges, SharedBuffers that some interpreter
-    or message holds, and their sizes' sum. `inbox_depths`: waiting releases by interpreter id.
+    is under way. `pending_calls_posted`, `pending_calls_run`: likewise, calls posted and calls that came to
+    an end, whether they ran, were cancelled or failed with their interpreter. `shared_buffers_live`,
+    `shared_buffer_bytes`: gauges, SharedBuffers that some interpreter or message holds, and their sizes' sum.
+    `inbox_depths`: releases and posted calls that wait, by interpreter id.
     """
 
     payload_bytes_copied: int
@@ -38,6 +40,8 @@ class Statistics:
     views_orphaned: int
     releases_posted: int
     releases_run: int
+    pending_calls_posted: int
+    pending_calls_run: int
     shared_buffers_live: int
     shared_buffer_bytes: int
     inbox_depths: Mapping[int, int]
@@ -47,6 +51,8 @@ class Statistics:
         "fallback_copies",
         "inbox_depths",
         "payload_bytes_copied",
+        "pending_calls_posted",
+        "pending_calls_run",
         "releases_posted",
         "releases_run",
         "shared_buffer_bytes",

@@ -132,7 +132,7 @@ TEST(helper, work_that_leaves_makes_room_for_another_thread) {
     const auto run_once = [](void* self) {
         auto& mine = *static_cast<state*>(self);
         EXPECT_TRUE(mine.service.working());
-        mine.service.leave();
+        EXPECT_TRUE(mine.service.leave());
         mine.runs.fetch_add(1);
         mine.runs.notify_all();
         return false;

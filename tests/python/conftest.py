@@ -46,6 +46,8 @@ def unsettled() -> dict[str, object]:
     found: dict[str, object] = {}
     if taken.releases_posted != taken.releases_run:
         found["releases"] = (taken.releases_posted, taken.releases_run)
+    if taken.pending_calls_posted != taken.pending_calls_run:
+        found["pending_calls"] = (taken.pending_calls_posted, taken.pending_calls_run)
     if any(taken.inbox_depths.values()):
         found["inbox_depths"] = dict(taken.inbox_depths)
     if taken.bytes_resident > _isthmus.doctor_facts()["resident_budget"]:
