@@ -24,7 +24,7 @@ thread_local const helper* served_here = nullptr;
 
 } // namespace
 
-bool helper::start(work_fn work, void* context) noexcept {
+bool helper::start(work_fn work, void* context, futex::nanoseconds pause) noexcept {
     if (running()) {
         return true;
     }
@@ -36,6 +36,7 @@ bool helper::start(work_fn work, void* context) noexcept {
     join();
     work_ = work;
     context_ = context;
+    pause_ = pause;
     stopping_.store(0, std::memory_order_relaxed);
     // Signals belong to the threads of the program; this one only ever runs releases.
     sigset_t all;
@@ -107,7 +108,7 @@ void helper::serve() {
             futex::wait(signal_, idle);
         }
         // Interrupted by stop() alone: posts during the grace need no wake-up.
-        futex::wait(stopping_, 0, futex::now() + grace);
+        futex::wait(stopping_, 0, futex::now() + pause_);
         if (stopping_.load(std::memory_order_acquire) != 0) {
             return;
         }

@@ -27,7 +27,8 @@ class helper {
 
     /// Starts the thread if none runs. False: no thread could be made, or the last one is being stopped;
     /// releases wait for the owner's own calls. Under the owner's GIL.
-    bool start(work_fn work, void* context) noexcept;
+    /// `pause`: how long it lets pass, once told, before it works.
+    bool start(work_fn work, void* context, futex::nanoseconds pause = grace) noexcept;
     /// Any thread, no GIL, lock-free: something was posted.
     void notify() noexcept {
         if (signal_.exchange(pending, std::memory_order_acq_rel) == idle) {
@@ -73,6 +74,7 @@ class helper {
     bool to_join_ = false; ///< a thread was made and not joined
     work_fn work_ = nullptr;
     void* context_ = nullptr;
+    futex::nanoseconds pause_ = grace;
     pthread_t thread_{};
     std::atomic<int> kernel_id_{0}; ///< of the running thread; 0 before it has begun
 };

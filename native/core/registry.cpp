@@ -57,6 +57,11 @@ void registry::prepare_for_fork() {
             for (const interpreter_ref& each : interpreters().records_) {
                 each->service.forget();
                 each->entry.forget_other_threads();
+                each->courier.forget();
+                std::destroy_at(&each->courier_lock);
+                std::construct_at(&each->courier_lock);
+                // CPython's ids of threads are those of POSIX.
+                each->current.forget_other_threads(static_cast<unsigned long>(pthread_self()));
             }
             unlock_all();
         });

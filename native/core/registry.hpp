@@ -5,6 +5,7 @@
 /// cpython layer gives them.
 #pragma once
 
+#include "core/current_run.hpp"
 #include "core/errand.hpp"
 #include "core/gate.hpp"
 #include "core/helper.hpp"
@@ -52,19 +53,24 @@ struct interpreter {
     std::atomic<std::uint32_t> handles{0}; ///< live Interpreter objects, handles in flight, and one its maker
                                            ///< holds until it has an object
     futex::word runs{0};                   ///< runs under way by isthmus
-    std::atomic<unsigned long> runner{0};  ///< CPython's id of the thread of the current run
-    std::atomic<bool> exited{false};       ///< its exit handler has run
-    std::atomic<bool> ended_here{false};   ///< one closer wins
-    inbox errands;                         ///< any thread posts, its helper runs them
-    helper service;                        ///< its helper, unless a window of its own brings one
-    std::atomic<std::uint32_t> loans{0};   ///< buffers its exporters have lent and will get back
-    std::atomic<void*> helping{nullptr};   ///< its helper's thread state, while that is inside
-    std::atomic<bool> resting{false};      ///< alone: its helper ends once nothing is lent
-    memory_hold* holds = nullptr;          ///< shared memory that its objects hold, any order; under its GIL
-    received_view* received = nullptr; ///< views that live in it, any order; under its GIL, then lent_lock
-    short_lock lent_lock;              ///< a leaf; guards the two below
-    loan* lent = nullptr;              ///< its loans that somebody refers to, orphans included
-    bool settled = false;              ///< it is gone, and what it had received was looked at
+    current_run current;                   ///< the one of them that runs code, and what it is asked
+    helper courier;                       ///< delivers what is asked; apart from `service`, which may be busy
+                                          ///< with code of the user's
+    std::mutex courier_lock;              ///< guards the starting of the courier, and the next
+    bool courier_ended = false;           ///< the interpreter is about to end: no courier any more
+    std::atomic<void*> visiting{nullptr}; ///< the courier's thread state, while that is inside
+    std::atomic<bool> exited{false};      ///< its exit handler has run
+    std::atomic<bool> ended_here{false};  ///< one closer wins
+    inbox errands;                        ///< any thread posts, its helper runs them
+    helper service;                       ///< its helper, unless a window of its own brings one
+    std::atomic<std::uint32_t> loans{0};  ///< buffers its exporters have lent and will get back
+    std::atomic<void*> helping{nullptr};  ///< its helper's thread state, while that is inside
+    std::atomic<bool> resting{false};     ///< alone: its helper ends once nothing is lent
+    memory_hold* holds = nullptr;         ///< shared memory that its objects hold, any order; under its GIL
+    received_view* received = nullptr;    ///< views that live in it, any order; under its GIL, then lent_lock
+    short_lock lent_lock;                 ///< a leaf; guards the two below
+    loan* lent = nullptr;                 ///< its loans that somebody refers to, orphans included
+    bool settled = false;                 ///< it is gone, and what it had received was looked at
 
     /// Whether its window is nobody else's; main's counts as main's.
     [[nodiscard]] bool owns_view() const noexcept { return view != nullptr && (own_gil || is_main); }

@@ -2,6 +2,8 @@
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/interruption.hpp"
+#include "cpython/keyboard.hpp"
 #include "cpython/lifecycle.hpp"
 #include "cpython/twin.hpp"
 
@@ -22,12 +24,12 @@ class running_main {
     explicit running_main(core::interpreter& record) : record_(record) {
         ok_ = py::compat::set_running_main(static_cast<PyInterpreterState*>(record.state));
         if (ok_) {
-            record_.runner.store(PyThread_get_thread_ident());
+            record_.current.begin(PyThread_get_thread_ident());
         }
     }
     ~running_main() {
         if (ok_) {
-            record_.runner.store(0);
+            record_.current.end();
             py::compat::set_not_running_main(static_cast<PyInterpreterState*>(record_.state));
         }
     }
@@ -171,22 +173,37 @@ bool is_not_shareable(PyObject* exception) {
     return kind && PyErr_GivenExceptionMatches(exception, kind.get()) != 0;
 }
 
+struct report {
+    ended how{};
+    core::message told;
+    bool keyboard_interrupt = false;          ///< that was the exception
+    core::current_run::ending keyboard_ended; ///< whether it was Ctrl-C's
+};
+
+/// All that is code of the user's. What others raise in a run is raised here or nowhere.
+ref decode_and_perform(core::interpreter& target, job& work, core::current_run::number run, report& made,
+                       ended& stage) {
+    const ref module = require(PyImport_AddModuleRef("__main__"));
+    PyObject* const main = PyModule_GetDict(module.get());
+    ref given;
+    const py::interruptible scope(target, run, made.keyboard_ended);
+    given = decode_all(target, work, main);
+    stage = ended::with_exception;
+    return perform(work, given, main);
+}
+
 /// On the other side.
-ended work_inside(core::interpreter& target, job& work, core::message& told) {
+ended work_inside(core::interpreter& target, job& work, core::current_run::number run, report& made) {
     const running_main mark(target);
     if (!mark.ok()) {
         PyErr_Clear();
         return ended::was_running;
     }
     py::drain(target);
+    core::message& told = made.told;
     ended stage = ended::given_can_not_cross;
     try {
-        const ref module = require(PyImport_AddModuleRef("__main__"));
-        PyObject* const main = PyModule_GetDict(module.get());
-        ref given = decode_all(target, work, main);
-        stage = ended::with_exception;
-        const ref result = perform(work, given, main);
-        given = ref{};
+        const ref result = decode_and_perform(target, work, run, made, stage);
         stage = ended::result_can_not_cross;
         told = crossing::encode(target, result.get());
         flush_streams();
@@ -196,6 +213,7 @@ ended work_inside(core::interpreter& target, job& work, core::message& told) {
         PyErr_NoMemory();
     }
     const ref exception = ref::steal(PyErr_GetRaisedException());
+    made.keyboard_interrupt = PyErr_GivenExceptionMatches(exception.get(), PyExc_KeyboardInterrupt) != 0;
     flush_streams();
     if (stage != ended::with_exception && is_not_shareable(exception.get())) {
         told = crossing::encode(target, require(PyObject_Str(exception.get())).get());
@@ -227,10 +245,10 @@ ended work_inside(core::interpreter& target, job& work, core::message& told) {
 }
 
 /// In the other interpreter and back. False: not even a description of the failure could be made.
-bool work_there(core::interpreter& target, job work, ended& how, core::message& told) {
+bool work_there(core::interpreter& target, job work, core::current_run::number run, report& made) {
     const py::entered inside(target);
     try {
-        how = work_inside(target, work, told);
+        made.how = work_inside(target, work, run, made);
         return true;
     } catch (const py::python_error&) {
         PyErr_Clear();
@@ -250,23 +268,28 @@ ref run_job(state& s, const core::interpreter_ref& target, job work) {
         py::fail(s.interpreter_error, "interpreter %lld is closed", number);
     }
     py::drain(*s.here);
-    const bool as_itself = work.as_itself;
-    core::message told;
-    ended how{};
-    if (!work_there(*target, std::move(work), how, told)) {
+    const core::current_run::number run = core::current_run::next();
+    py::keyboard_scope keyboard(*s.here, target, run);
+    bool as_itself = work.as_itself;
+    report made;
+    const bool described = work_there(*target, std::move(work), run, made);
+    if (keyboard.leave(made.keyboard_ended) && made.keyboard_interrupt) {
+        as_itself = true; // Ctrl-C is a KeyboardInterrupt, whichever method it stops
+    }
+    if (!described) {
         py::fail(s.interpreter_error, "interpreter %lld raised an exception that could not be described",
                  number);
     }
-    switch (how) {
+    switch (made.how) {
     case ended::well:
-        return crossing::decode(*s.here, std::move(told));
+        return crossing::decode(*s.here, std::move(made.told));
     case ended::was_running:
         py::fail(s.interpreter_error, "interpreter %lld is already running", number);
     case ended::with_exception:
-        raise_failure(s, std::move(told), as_itself);
+        raise_failure(s, std::move(made.told), as_itself);
     case ended::given_can_not_cross:
     case ended::result_can_not_cross:
-        raise_not_shareable(s, std::move(told), how == ended::result_can_not_cross);
+        raise_not_shareable(s, std::move(made.told), made.how == ended::result_can_not_cross);
     }
     py::fail(PyExc_SystemError, "isthmus: a job ended in an unknown way");
 }
