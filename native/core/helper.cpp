@@ -25,7 +25,7 @@ thread_local const helper* served_here = nullptr;
 
 } // namespace
 
-helper::presence helper::ensure(work_fn work, void* context) noexcept {
+helper::presence helper::ensure(work_fn work, void* context, futex::nanoseconds pause) noexcept {
     if (running()) {
         return presence::running;
     }
@@ -40,6 +40,7 @@ helper::presence helper::ensure(work_fn work, void* context) noexcept {
     join();
     work_ = work;
     context_ = context;
+    pause_ = pause;
     stopping_.store(0, std::memory_order_relaxed);
     // Signals belong to the threads of the program; this one only ever runs releases.
     sigset_t all;
@@ -132,8 +133,8 @@ void helper::serve() {
             futex::wait(signal_, idle);
         }
         // Cut short by stop() and notify_at_once() alone: releases during the grace need no wake-up.
-        for (const futex::nanoseconds until = futex::now() + grace;
-             signal_.load(std::memory_order_acquire) == pending;) {
+        for (const futex::nanoseconds until = pause_ != 0 ? futex::now() + pause_ : 0;
+             until != 0 && signal_.load(std::memory_order_acquire) == pending;) {
             if (futex::wait(signal_, pending, until) == futex::wait_result::timed_out) {
                 break;
             }

@@ -29,9 +29,12 @@ class helper {
     /// Starts the thread if none runs. `changing`: another thread is just starting or stopping it.
     /// `impossible`: no thread could be made. Under the owner's GIL, or inside its gate.
     enum class presence : std::uint8_t { running, changing, impossible };
-    presence ensure(work_fn work, void* context) noexcept;
+    /// `pause`: how long it lets pass, once told, before it works, unless told to work at once.
+    presence ensure(work_fn work, void* context, futex::nanoseconds pause = grace) noexcept;
     /// The same; false unless it runs: releases wait for the owner's own calls then.
-    bool start(work_fn work, void* context) noexcept { return ensure(work, context) == presence::running; }
+    bool start(work_fn work, void* context, futex::nanoseconds pause = grace) noexcept {
+        return ensure(work, context, pause) == presence::running;
+    }
     /// Any thread, no GIL, lock-free: something was posted.
     void notify() noexcept {
         if (signal_.fetch_or(pending, std::memory_order_acq_rel) == idle) {
@@ -87,6 +90,7 @@ class helper {
     bool to_join_ = false; ///< a thread was made and not joined
     work_fn work_ = nullptr;
     void* context_ = nullptr;
+    futex::nanoseconds pause_ = grace;
     pthread_t thread_{};
     std::atomic<std::uint32_t> forgotten_{0}; ///< how often: a thread serves the process it was made in
     std::atomic<int> kernel_id_{0};           ///< of the running thread; 0 before it has begun

@@ -35,6 +35,15 @@ void party::begin_close() noexcept {
     }
 }
 
+void party::interrupt(const std::atomic<std::uint32_t>& counted) noexcept {
+    const std::lock_guard guard(enrolled_lock_);
+    for (waiter* w = enrolled_; w != nullptr; w = w->next_of_party_) {
+        if (w->interruptions_ == &counted) {
+            w->interrupt();
+        }
+    }
+}
+
 bool party::wait_idle(futex::deadline until) const noexcept {
     // Sequentially consistent on both sides: either leave() sees us waiting, or we see the count it left.
     awaited_.store(true, std::memory_order_seq_cst);

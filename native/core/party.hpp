@@ -37,6 +37,10 @@ class party {
     /// Idempotent.
     void begin_close() noexcept;
 
+    /// Ends the sleeping waits whose `wait_site::interruptions` is `counted`, which the caller has advanced,
+    /// with outcome::interrupted. A wait that is not asleep yet sees the count.
+    void interrupt(const std::atomic<std::uint32_t>& counted) noexcept;
+
     /// Returns once no wait by this party is under way: true, or false when `until` passed first. After
     /// begin_close() none can start sleeping again, but a thread that has left its wait may still be on its
     /// way out: join it.

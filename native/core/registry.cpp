@@ -60,6 +60,11 @@ void registry::prepare_for_fork() {
                 each->service.forget();
                 each->entry.forget_other_threads();
                 statistics::add(counter::calls_ended, each->calls.forget_other_threads());
+                each->courier.forget();
+                std::destroy_at(&each->courier_lock);
+                std::construct_at(&each->courier_lock);
+                // CPython's ids of threads are those of POSIX.
+                each->current.forget_other_threads(static_cast<unsigned long>(pthread_self()));
             }
             unlock_all();
         });

@@ -5,6 +5,7 @@
 /// cpython layer gives them.
 #pragma once
 
+#include "core/current_run.hpp"
 #include "core/errand.hpp"
 #include "core/gate.hpp"
 #include "core/helper.hpp"
@@ -53,11 +54,16 @@ struct interpreter {
     std::atomic<std::uint32_t> handles{0}; ///< live Interpreter objects, handles in flight, and one its maker
                                            ///< holds until it has an object
     futex::word runs{0};                   ///< runs under way by isthmus
-    std::atomic<unsigned long> runner{0};  ///< CPython's id of the thread of the current run
-    std::atomic<bool> exited{false};       ///< its exit handler has run
-    std::atomic<bool> ended_here{false};   ///< one closer wins
-    std::atomic<bool> stopping{false};     ///< the process exits: its runs and calls are interrupted
-    errand_inbox errands;                  ///< any thread posts, its helper runs them
+    current_run current;                   ///< the one of them that runs code, and what it is asked
+    helper courier; ///< delivers what is asked; apart from `service`, which may be busy with code of the
+                    ///< user's
+    std::mutex courier_lock;              ///< guards the starting of the courier, and the next
+    bool courier_ended = false;           ///< the interpreter is about to end: no courier any more
+    std::atomic<void*> visiting{nullptr}; ///< the courier's thread state, while that is inside
+    std::atomic<bool> exited{false};      ///< its exit handler has run
+    std::atomic<bool> ended_here{false};  ///< one closer wins
+    std::atomic<bool> stopping{false};    ///< the process exits: its runs and calls are interrupted
+    errand_inbox errands;                 ///< any thread posts, its helper runs them
     gate calls; ///< who runs a posted call is inside; shut once it runs no more of them
     std::atomic<unsigned long> caller{0}; ///< CPython's id of the thread that runs a posted call
     std::shared_ptr<death_notice> death;  ///< given once it is gone

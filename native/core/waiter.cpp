@@ -110,7 +110,11 @@ outcome waiter::wait(party& by, futex::deadline until, wait_site& site, spin_bud
         return result();
     }
     spinning.wasted();
+    interruptions_ = site.interruptions;
     if (by.enroll(*this)) {
+        if (site.interrupted_since()) { // W3
+            finish(outcome::interrupted);
+        }
         sleep(until, site.main_thread);
         by.withdraw(*this);
     } else {

@@ -5,6 +5,8 @@
 /// Named invariant W2 "no lost wake": the word goes to `sleeping` before the thread sleeps, and the kernel
 /// compares it again, so a completion either is seen by the sleeper or sees the sleeper. A select
 /// parks one waiter in several places: `tag` tells which of them completed it.
+/// Named invariant W3 "no lost interruption": a waiter enrolls with its party before it looks at the count of
+/// interruptions for the last time, and who interrupts counts before he walks that list.
 #pragma once
 
 #include "core/futex.hpp"
@@ -41,6 +43,16 @@ struct wait_site {
     std::uint32_t seen = 0;
     /// Python's signal handling happens on this thread: EINTR interrupts the wait instead of being retried.
     bool main_thread = false;
+    /// A count of the interruptions by other threads of what this thread does (current_run), and its value
+    /// when the caller last looked. Who interrupts counts first and then calls `party::interrupt`. Null:
+    /// nobody does.
+    const std::atomic<std::uint32_t>* interruptions = nullptr;
+    std::uint32_t interruptions_seen = 0;
+
+    [[nodiscard]] bool interrupted_since() const noexcept {
+        return interruptions != nullptr &&
+               interruptions->load(std::memory_order_seq_cst) != interruptions_seen;
+    }
 };
 
 /// How long waits at one place spin before they sleep: longer while spinning pays, shorter while it doesn't.
@@ -128,6 +140,8 @@ class waiter {
     void sleep(futex::deadline until, bool main_thread) noexcept;
 
     futex::word state_{waiting};
+    /// Which interruptions are meant for it (wait_site); set before it is listed.
+    const std::atomic<std::uint32_t>* interruptions_ = nullptr;
     waiter* next_of_party_ = nullptr;     ///< guarded by the party's lock
     waiter* previous_of_party_ = nullptr; ///< likewise
 };

@@ -43,6 +43,17 @@ void fill_crossing(void* record, std::uintptr_t value, put_together put) noexcep
     init(record, PyInterpreterState_Get(), reinterpret_cast<void*>(value), nullptr, put);
 }
 
+bool raise_async_exception() noexcept {
+    PyObject* const raised = Py_XNewRef(PyThreadState_Get()->async_exc);
+    if (raised == nullptr) {
+        return false;
+    }
+    drop_async_exception();
+    PyErr_SetNone(raised);
+    Py_DECREF(raised);
+    return true;
+}
+
 PyInterpreterState* look_up(std::int64_t number) noexcept {
     PyObject* const saved = PyErr_GetRaisedException();
     PyInterpreterState* const state = _PyInterpreterState_LookUpID(number);

@@ -7,6 +7,7 @@
 /// | cross-interpreter data of the library  | weak symbols; tests/python/test_foreign_interpreters.py  |
 /// | `io.BytesIO` keeps exact bytes (H1)    | bytesio_guard.cpp, self-test at each attach              |
 /// | allocator of the object domain         | hook.cpp, self-test at start-up                          |
+/// | exceptions set from outside           | `PyThreadState.async_exc`; tests/python/test_interrupt.py|
 /// | a list's size may be less than its room| lists_have_room(); tests/python/test_clone.py            |
 #pragma once
 
@@ -77,6 +78,18 @@ inline void set_not_running_main(PyInterpreterState* state) noexcept {
 [[nodiscard]] inline bool is_running_main(PyInterpreterState* state) noexcept {
     return _PyInterpreterState_IsRunningMain(state) != 0;
 }
+
+/// Whether an exception that PyThreadState_SetAsyncExc set waits for the calling thread's next bytecode.
+[[nodiscard]] inline bool async_exception_waits() noexcept {
+    return PyThreadState_Get()->async_exc != nullptr;
+}
+/// Takes that exception away from the bytecode.
+inline void drop_async_exception() noexcept {
+    PyThreadState_SetAsyncExc(PyThreadState_Get()->thread_id, nullptr);
+}
+/// Sets it as the error here and now, so that the bytecode does not raise it again. True if there
+/// was one.
+[[nodiscard]] bool raise_async_exception() noexcept;
 
 /// Who made the interpreter, in the words of `concurrent.interpreters` (3.14). Any GIL, while the state
 /// exists.

@@ -2,6 +2,7 @@
 
 #include "cpython/current.hpp"
 #include "cpython/interruption.hpp"
+#include "cpython/keyboard.hpp"
 #include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 
@@ -25,6 +26,14 @@ void stop_helper(core::interpreter& of) {
     Py_END_ALLOW_THREADS;
 }
 
+/// Likewise; for the last time.
+void stop_threads(core::interpreter& of) {
+    stop_helper(of);
+    Py_BEGIN_ALLOW_THREADS;
+    end_courier(of);
+    Py_END_ALLOW_THREADS;
+}
+
 /// Nobody but the interpreter's own threads is inside afterwards, and nobody gets in any more. Attached to
 /// any interpreter. A posted call that runs is waited for; the others fail.
 void keep_everybody_out(core::interpreter& record) {
@@ -33,7 +42,7 @@ void keep_everybody_out(core::interpreter& record) {
     Py_BEGIN_ALLOW_THREADS;
     record.entry.wait_until_empty();
     Py_END_ALLOW_THREADS;
-    stop_helper(record);
+    stop_threads(record);
 }
 
 /// The process exits. False: runs in `record` did not stop in time.
@@ -97,14 +106,10 @@ std::vector<core::interpreter_ref> ours() {
 void main_exits(core::interpreter& main) {
     const core::futex::nanoseconds until = core::futex::now() + patience;
     // All at once: code in one may wait for what it runs in another.
-    for (const core::interpreter_ref& record : ours()) {
-        if (is_running(*record)) {
-            begin_stopping(record, until);
-        }
-    }
     for (const core::interpreter_ref& record : core::interpreters().all()) {
         record->calls.shut();
-        if (record->calls.anybody_inside()) {
+        const bool is_ours = !record->is_main && record->created_here;
+        if (record->calls.anybody_inside() || (is_ours && is_running(*record))) {
             begin_stopping(record, until);
         }
     }
@@ -133,6 +138,7 @@ void main_exits(core::interpreter& main) {
         }
         keep_everybody_out(*record);
     }
+    rest_keyboard();
     last_errands(main);
     main.death->give();
 }
@@ -152,6 +158,9 @@ bool may_run_users_code(core::interpreter& here) noexcept {
 /// by itself.
 void rest_helper(core::interpreter& here) {
     drain(here);
+    Py_BEGIN_ALLOW_THREADS;
+    rest_courier(here);
+    Py_END_ALLOW_THREADS;
     here.resting.store(true);
     core::helper& helper = core::helper_of(here);
     if (may_run_users_code(here) && helper.working()) {
@@ -223,13 +232,14 @@ void register_exit(const core::interpreter_ref& record) {
 }
 
 void settle_gone(const core::interpreter_ref& record) {
-    stop_helper(*record);
+    stop_threads(*record);
     if (record->owns_view()) {
         forget_copies(*record->view);
     }
     core::interpreters().gone(record);
     core::interpreter* const here = current_interpreter();
     if (core::interpreters().count() == 1 && here != nullptr) {
+        rest_keyboard();
         rest_helper(*here);
     }
 }

@@ -1,8 +1,12 @@
 #include "cpython/interruption.hpp"
 
 #include "cpython/compat.hpp"
+#include "cpython/current.hpp"
+#include "cpython/keyboard.hpp"
 
 #include <algorithm>
+#include <cassert>
+#include <ctime>
 #include <memory>
 #include <pthread.h>
 
@@ -11,42 +15,91 @@ namespace {
 
 using core::futex::nanoseconds;
 
-struct interruption {
+/// Under the GIL of `record`'s interpreter.
+void deliver(core::interpreter& record, const core::current_run::request& asked) {
+    PyObject* const exception = asked.from == core::current_run::source::keyboard
+                                    ? PyExc_KeyboardInterrupt
+                                    : static_cast<PyObject*>(const_cast<void*>(asked.what));
+    PyThreadState_SetAsyncExc(record.current.thread(), exception);
+    record.current.delivered(asked.from);
+    record.side->interrupt(record.current.deliveries());
+}
+
+/// The same for a posted call, which only the end of the process interrupts.
+void stop_posted_call(core::interpreter& record) {
+    const unsigned long thread = record.caller.load();
+    if (record.stopping.load() && thread != 0 &&
+        PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt) != 0) {
+        record.current.delivered(core::current_run::source::exit);
+    }
+}
+
+void deliver_all(core::interpreter& record) {
+    core::current_run::request asked;
+    while (record.current.take(asked)) {
+        deliver(record, asked);
+    }
+}
+
+/// The courier's work. False: the interpreter can't be entered any more.
+bool carry(void* context) {
+    auto& record = *static_cast<core::interpreter*>(context);
+    if (!record.current.asked()) {
+        return true;
+    }
+    if (!record.entry.enter()) {
+        return false;
+    }
+    PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
+    if (thread != nullptr) {
+        record.visiting.store(thread);
+        PyEval_AcquireThread(thread);
+        deliver_all(record);
+        stop_posted_call(record);
+        PyThreadState_Clear(thread);
+        record.visiting.store(nullptr);
+        PyThreadState_DeleteCurrent();
+    }
+    record.entry.leave();
+    if (thread == nullptr) { // out of memory: again, a little later
+        constexpr timespec pause = {0, 1'000'000};
+        nanosleep(&pause, nullptr);
+        record.courier.notify();
+    }
+    return true;
+}
+
+struct stopping {
     core::interpreter_ref record;
     nanoseconds until;
 };
 
-/// False: the run has not got so far that it can be interrupted, or is past that.
-bool interrupt(core::interpreter& record) {
-    PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
-    if (thread == nullptr) {
-        return false;
-    }
-    PyEval_AcquireThread(thread);
-    int reached = 0;
-    for (const unsigned long busy : {record.runner.load(), record.caller.load()}) {
-        reached += busy != 0 ? PyThreadState_SetAsyncExc(busy, PyExc_KeyboardInterrupt) : 0;
-    }
-    PyThreadState_Clear(thread);
-    PyThreadState_DeleteCurrent();
-    return reached != 0;
-}
-
-/// A thread of its own, because taking the GIL of an interpreter that is stuck in C code may never succeed.
+/// A thread of its own, because the one that makes the process exit waits for others, too.
 void* interrupt_until_stopped(void* argument) {
     constexpr nanoseconds for_the_code_to_end = 1'000'000'000;
     constexpr nanoseconds shortest = 1'000'000; // a run that is just beginning or ending
     constexpr nanoseconds longest = 64'000'000;
-    const std::unique_ptr<interruption> task(static_cast<interruption*>(argument));
+    const std::unique_ptr<stopping> task(static_cast<stopping*>(argument));
     core::interpreter& record = *task->record;
+    const auto deliveries = [&] { return record.current.deliveries().load(); };
     nanoseconds pause = shortest;
-    bool stopped = wait_until_stopped(record, 0) && !record.calls.anybody_inside();
-    while (!stopped && core::futex::now() < task->until && record.entry.enter()) {
-        const bool reached = interrupt(record);
-        record.entry.leave();
-        const nanoseconds next =
-            std::min(core::futex::now() + (reached ? for_the_code_to_end : pause), task->until);
-        stopped = wait_until_stopped(record, next) && record.calls.wait_until_empty(next);
+    const auto has_stopped = [&](nanoseconds until) {
+        return wait_until_stopped(record, until) && record.calls.wait_until_empty(until);
+    };
+    bool stopped = has_stopped(0);
+    while (!stopped && core::futex::now() < task->until) {
+        const std::uint32_t before = deliveries();
+        record.current.ask_at_exit(PyExc_KeyboardInterrupt);
+        if (!wake_courier(record)) {
+            break;
+        }
+        do {
+            stopped = has_stopped(std::min(core::futex::now() + pause, task->until));
+        } while (!stopped && record.current.asked() && core::futex::now() < task->until);
+        const bool reached = deliveries() != before;
+        if (!stopped && reached) {
+            stopped = has_stopped(std::min(core::futex::now() + for_the_code_to_end, task->until));
+        }
         pause = reached ? shortest : std::min(2 * pause, longest);
     }
     return nullptr;
@@ -54,13 +107,63 @@ void* interrupt_until_stopped(void* argument) {
 
 } // namespace
 
+interruptible::interruptible(core::interpreter& record, core::current_run::number mine,
+                             core::current_run::ending& how) noexcept
+    : run_(record.current), how_(how) {
+    run_.open(mine);
+    run_has_opened();
+}
+
+interruptible::~interruptible() {
+    const bool pending = compat::async_exception_waits();
+    how_ = run_.close(pending);
+    if (pending) {
+        compat::drop_async_exception();
+    }
+}
+
+bool wake_courier(core::interpreter& record) noexcept {
+    assert(core::held_locks::here() == 0);
+    const std::lock_guard guard(record.courier_lock);
+    if (record.courier_ended || !record.courier.start(carry, &record, 0)) {
+        return false;
+    }
+    record.courier.notify();
+    return true;
+}
+
+void rest_courier(core::interpreter& record) noexcept {
+    record.courier.stop();
+}
+
+void end_courier(core::interpreter& record) noexcept {
+    {
+        const std::lock_guard guard(record.courier_lock);
+        record.courier_ended = true;
+    }
+    record.courier.stop();
+}
+
+interrupted interrupt_run(const core::interpreter_ref& record, PyObject* exception) {
+    if (!record->current.ask(exception)) {
+        return interrupted::no_run;
+    }
+    if (record.get() == current_interpreter()) {
+        deliver_all(*record); // its GIL is ours: no need for another thread
+        return interrupted::asked;
+    }
+    return wake_courier(*record)     ? interrupted::asked
+           : record->entry.is_shut() ? interrupted::no_run
+                                     : interrupted::no_thread;
+}
+
 void begin_stopping(const core::interpreter_ref& record, nanoseconds until) {
     record->side->begin_close();
     if (record->stopping.exchange(true)) {
         return;
     }
     pthread_t thread{};
-    auto task = std::make_unique<interruption>(interruption{record, until});
+    auto task = std::make_unique<stopping>(stopping{record, until});
     if (pthread_create(&thread, nullptr, interrupt_until_stopped, task.get()) == 0) {
         static_cast<void>(task.release());
         pthread_detach(thread);

@@ -1,9 +1,45 @@
-/// Makes the runs in another interpreter end, when the process exits.
+/// Raises exceptions in the run of an interpreter from outside, and makes runs end when the process exits.
+///
+/// Whoever asks leaves a request with the run (core/current_run.hpp) and wakes the interpreter's courier.
+/// That thread takes the GIL, which may last as long as C code holds it, sets the exception for the next
+/// bytecode of the run's thread, and ends that thread's wait, if it is in one.
 #pragma once
+
+#include "cpython/refs.hpp"
 
 #include "core/registry.hpp"
 
 namespace isthmus::py {
+
+/// Code of the user's runs in this scope, on the calling thread, in `record`'s interpreter: it may be
+/// interrupted. What comes too late to be raised in it is dropped at the end. Under the interpreter's GIL.
+class interruptible {
+  public:
+    /// `how`: is written at the end.
+    interruptible(core::interpreter& record, core::current_run::number mine,
+                  core::current_run::ending& how) noexcept;
+    ~interruptible();
+    interruptible(const interruptible&) = delete;
+    interruptible& operator=(const interruptible&) = delete;
+
+  private:
+    core::current_run& run_;
+    core::current_run::ending& how_;
+};
+
+/// `no_run`: nothing that could be interrupted; `no_thread`: the system gives none to do it.
+enum class interrupted : std::uint8_t { asked, no_run, no_thread };
+/// Raises `exception`, a class that all interpreters share, in the open run of `record`'s interpreter.
+/// Returns at once. With any GIL; with that interpreter's own it is set on return.
+[[nodiscard]] interrupted interrupt_run(const core::interpreter_ref& record, PyObject* exception);
+
+/// Has what was asked of the current run delivered. False: there is no courier, and none can be made. No lock
+/// held; any GIL or none.
+[[nodiscard]] bool wake_courier(core::interpreter& record) noexcept;
+/// Joins the courier; afterwards there may be a new one. No GIL: it may need that. Idempotent.
+void rest_courier(core::interpreter& record) noexcept;
+/// The same for good: once the gate is shut.
+void end_courier(core::interpreter& record) noexcept;
 
 /// From now on no run of isthmus begins in `record`, its waits fail, and the code of its current runs, and of
 /// the posted call that runs there (`calls` is shut), is interrupted: by a KeyboardInterrupt, at once and

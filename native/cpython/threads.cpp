@@ -58,7 +58,8 @@ std::vector<unsigned long> staying_threads(const core::interpreter& record, cons
     std::vector<unsigned long> numbers;
     PyThreadState* each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
     for (; each != nullptr; each = PyThreadState_Next(each)) {
-        if (each != mine && each != record.anchor && each != record.helping.load()) {
+        if (each != mine && each != record.anchor && each != record.helping.load() &&
+            each != record.visiting.load()) {
             numbers.push_back(each->thread_id);
         }
     }

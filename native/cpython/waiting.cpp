@@ -1,5 +1,7 @@
 #include "cpython/waiting.hpp"
 
+#include "cpython/keyboard.hpp"
+
 #include <array>
 #include <csignal>
 #include <pthread.h>
@@ -33,23 +35,23 @@ void on_signal(int number, siginfo_t* info, void* context) {
             chained[i].sa_handler(number);
         }
     }
+    if (number == SIGINT) {
+        note_ctrl_c(); // last: CPython knows of it before the run it ends can return
+    }
 }
 
 /// Puts our handler in front of whatever handles a watched signal now (signal.signal replaces it each time).
-void arm() noexcept {
-    for (std::size_t i = 0; i < watched.size(); ++i) {
-        struct sigaction now {};
-        if (sigaction(watched[i], nullptr, &now) != 0 || now.sa_handler == SIG_DFL ||
-            now.sa_handler == SIG_IGN ||
-            ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_signal)) {
-            continue;
-        }
-        chained[i] = now;
-        struct sigaction ours = now;
-        ours.sa_sigaction = on_signal;
-        ours.sa_flags |= SA_SIGINFO;
-        sigaction(watched[i], &ours, nullptr);
+void arm(std::size_t i) noexcept {
+    struct sigaction now {};
+    if (sigaction(watched[i], nullptr, &now) != 0 || now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN ||
+        ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_signal)) {
+        return;
     }
+    chained[i] = now;
+    struct sigaction ours = now;
+    ours.sa_sigaction = on_signal;
+    ours.sa_flags |= SA_SIGINFO;
+    sigaction(watched[i], &ours, nullptr);
 }
 
 enum class place : std::uint8_t { unknown, main, other };
@@ -57,9 +59,12 @@ constinit thread_local place this_thread = place::unknown;
 
 /// In a forked child the thread that forked is the main one, and the parent's main thread waits no more.
 void after_fork_in_child() noexcept {
+    forget_other_threads_runs(this_thread == place::main);
     this_thread = place::main;
     main_wait.store(nullptr);
 }
+
+} // namespace
 
 bool on_main_thread() noexcept {
     if (this_thread == place::unknown) {
@@ -69,18 +74,32 @@ bool on_main_thread() noexcept {
     return this_thread == place::main;
 }
 
-} // namespace
+void arm_ctrl_c() noexcept {
+    static_assert(watched.front() == SIGINT);
+    arm(0);
+}
 
 core::wait_site site_of_this_thread(const core::interpreter& here) noexcept {
+    core::wait_site site;
+    if (here.current.is_open_on(PyThread_get_thread_ident())) {
+        site.interruptions = &here.current.deliveries();
+        site.interruptions_seen = site.interruptions->load(std::memory_order_relaxed);
+    }
     if (!here.is_main || !on_main_thread()) {
-        return {};
+        return site;
     }
     static core::futex::nanoseconds armed = -rearm_after;
     if (const auto now = core::futex::now(); now - armed >= rearm_after) {
         armed = now;
-        arm();
+        for (std::size_t i = 0; i < watched.size(); ++i) {
+            arm(i);
+        }
     }
-    return {&main_wait, &signals_seen, signals_seen.load(std::memory_order_seq_cst), true};
+    site.current = &main_wait;
+    site.signals = &signals_seen;
+    site.seen = signals_seen.load(std::memory_order_seq_cst);
+    site.main_thread = true;
+    return site;
 }
 
 void reattach(PyThreadState* saved) {

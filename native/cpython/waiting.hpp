@@ -1,11 +1,15 @@
-/// Waiting without the GIL, and Ctrl-C while waiting.
+/// Waiting without the GIL, and what ends a wait: Ctrl-C, Interpreter.interrupt.
 ///
 /// Python handles signals on the main OS thread, in the main interpreter. CPython's own C handler only sets a
 /// flag, so a signal that arrives between "no signal pending" and the thread's sleep would be seen only after
 /// the sleep. Hence a handler in front of CPython's, which counts, interrupts the main thread's published
 /// wait, and then calls CPython's.
+///
+/// A run that is interrupted (interruption.hpp) finds the exception set for its next bytecode; a wait of its
+/// thread raises it instead.
 #pragma once
 
+#include "cpython/compat.hpp"
 #include "cpython/refs.hpp"
 
 #include "core/futex.hpp"
@@ -17,7 +21,14 @@
 
 namespace isthmus::py {
 
+/// Whether the calling thread is the one that signal handlers of Python run on.
+[[nodiscard]] bool on_main_thread() noexcept;
+
+/// Puts our handler of SIGINT in front of the one that is installed now, if any is.
+void arm_ctrl_c() noexcept;
+
 /// Where the calling thread waits. For the main OS thread in the main interpreter: interruptible by signals.
+/// For the thread of a run in `here`: interruptible by others. Under the GIL of `here`.
 [[nodiscard]] core::wait_site site_of_this_thread(const core::interpreter& here) noexcept;
 
 /// Takes the GIL back after `PyEval_SaveThread`. If CPython is finalising, other threads must not (H16): they
@@ -26,7 +37,8 @@ namespace isthmus::py {
 void reattach(PyThreadState* saved);
 
 /// Calls `operation(site)` with the GIL released until it ends with anything but `interrupted`; in between,
-/// signal handlers run. Throws python_error if one raised: the operation has then not happened.
+/// signal handlers run. Throws python_error if one raised, or the run was interrupted: the operation has then
+/// not happened.
 template <typename Operation> core::outcome wait_for(const core::interpreter& here, Operation operation) {
     for (;;) {
         core::wait_site site = site_of_this_thread(here);
@@ -34,6 +46,9 @@ template <typename Operation> core::outcome wait_for(const core::interpreter& he
             // One that came since the bytecode before this call is behind `seen`: nothing would wake us for
             // it.
             require(PyErr_CheckSignals());
+        }
+        if (site.interruptions != nullptr && compat::raise_async_exception()) {
+            throw python_error{};
         }
         core::outcome how{};
         bool out_of_memory = false;
@@ -51,7 +66,6 @@ template <typename Operation> core::outcome wait_for(const core::interpreter& he
         if (how != core::outcome::interrupted) {
             return how;
         }
-        require(PyErr_CheckSignals());
     }
 }
 

@@ -205,6 +205,7 @@ PyMethodDef interpreter_methods[] = {
     {"run_in_thread", method(interpreter_run_in_thread), METH_VARARGS | METH_KEYWORDS, run_in_thread_doc},
     {"prepare_main", method(interpreter_prepare_main), METH_VARARGS | METH_KEYWORDS, prepare_main_doc},
     {"reset_main", interpreter_reset_main, METH_NOARGS, reset_main_doc},
+    {"interrupt", method(interpreter_interrupt), METH_FASTCALL | METH_KEYWORDS, interrupt_doc},
     {"__enter__", interpreter_enter, METH_NOARGS, nullptr},
     {"__exit__", interpreter_close, METH_VARARGS, nullptr},
     {"__reduce__", interpreter_reduce, METH_NOARGS, nullptr},

@@ -2,6 +2,8 @@
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/interruption.hpp"
+#include "cpython/keyboard.hpp"
 #include "cpython/lifecycle.hpp"
 #include "cpython/twin.hpp"
 
@@ -22,12 +24,12 @@ class running_main {
     explicit running_main(core::interpreter& record) : record_(record) {
         ok_ = py::compat::set_running_main(static_cast<PyInterpreterState*>(record.state));
         if (ok_) {
-            record_.runner.store(PyThread_get_thread_ident());
+            record_.current.begin(PyThread_get_thread_ident());
         }
     }
     ~running_main() {
         if (ok_) {
-            record_.runner.store(0);
+            record_.current.end();
             py::compat::set_not_running_main(static_cast<PyInterpreterState*>(record_.state));
         }
     }
@@ -171,17 +173,35 @@ void report(const core::interpreter& here) {
     }
 }
 
-/// What `carry_out` does, but for exceptions that can't be described: python_error.
-ended work_inside(core::interpreter& target, job& work, core::message& told, bool wanted) {
+/// Who wants to know how a job went, and who may interrupt it.
+struct circumstances {
+    bool wanted = true;
+    core::current_run::number run = 0; ///< 0: a posted call, which is no run
+};
+
+/// All that is code of the user's. What others raise in a run is raised here or nowhere.
+ref decode_and_perform(core::interpreter& target, job& work, core::current_run::number run, answer& made,
+                       ended& stage) {
+    const ref module = require(PyImport_AddModuleRef("__main__"));
+    PyObject* const main = PyModule_GetDict(module.get());
+    ref given;
+    std::optional<py::interruptible> scope;
+    if (run != 0) {
+        scope.emplace(target, run, made.keyboard_ended);
+    }
+    given = decode_all(target, work, main);
+    stage = ended::with_exception;
+    return perform(work, given, main);
+}
+
+/// What `attempt` does, but for exceptions that can't be described: python_error.
+ended work_inside(core::interpreter& target, job& work, circumstances about, answer& made) {
     py::drain(target);
+    const bool wanted = about.wanted;
+    core::message& told = made.told;
     ended stage = ended::given_can_not_cross;
     try {
-        const ref module = require(PyImport_AddModuleRef("__main__"));
-        PyObject* const main = PyModule_GetDict(module.get());
-        ref given = decode_all(target, work, main);
-        stage = ended::with_exception;
-        const ref result = perform(work, given, main);
-        given = ref{};
+        const ref result = decode_and_perform(target, work, about.run, made, stage);
         stage = ended::result_can_not_cross;
         if (wanted) {
             told = crossing::encode(target, result.get());
@@ -197,6 +217,7 @@ ended work_inside(core::interpreter& target, job& work, core::message& told, boo
         return ended::with_exception;
     }
     const ref exception = ref::steal(PyErr_GetRaisedException());
+    made.keyboard_interrupt = PyErr_GivenExceptionMatches(exception.get(), PyExc_KeyboardInterrupt) != 0;
     flush_streams();
     if (stage != ended::with_exception && is_not_shareable(exception.get())) {
         told = crossing::encode(target, require(PyObject_Str(exception.get())).get());
@@ -227,28 +248,35 @@ ended work_inside(core::interpreter& target, job& work, core::message& told, boo
     py::fail(s.not_shareable_error, is_path ? "result%U" : "result: %U", text.get());
 }
 
+/// In the interpreter of the job. No error is set afterwards.
+answer attempt(core::interpreter& here, job& work, circumstances about) {
+    answer made;
+    try {
+        made.how = work_inside(here, work, about, made);
+    } catch (const py::python_error&) {
+        PyErr_Clear();
+    } catch (const std::bad_alloc&) {
+    }
+    return made;
+}
+
 /// In the other interpreter and back.
-answer work_there(core::interpreter& target, job work) {
+answer work_there(core::interpreter& target, job work, core::current_run::number run) {
     const py::entered inside(target);
     const running_main mark(target);
     if (!mark.ok()) {
         PyErr_Clear();
-        return {ended::was_running, {}};
+        answer refused;
+        refused.how = ended::was_running;
+        return refused;
     }
-    return carry_out(target, work);
+    return attempt(target, work, {.run = run});
 }
 
 } // namespace
 
 answer carry_out(core::interpreter& here, job& work, bool wanted) {
-    answer given;
-    try {
-        given.how = work_inside(here, work, given.told, wanted);
-    } catch (const py::python_error&) {
-        PyErr_Clear();
-    } catch (const std::bad_alloc&) {
-    }
-    return given;
+    return attempt(here, work, {.wanted = wanted});
 }
 
 ref open_answer(state& s, std::int64_t number, answer given, bool as_itself) {
@@ -279,8 +307,14 @@ ref run_job(state& s, const core::interpreter_ref& target, job work) {
         py::fail(s.interpreter_error, "interpreter %lld is closed", number);
     }
     py::drain(*s.here);
-    const bool as_itself = work.as_itself;
-    return open_answer(s, target->number, work_there(*target, std::move(work)), as_itself);
+    const core::current_run::number run = core::current_run::next();
+    py::keyboard_scope keyboard(*s.here, target, run);
+    bool as_itself = work.as_itself;
+    answer given = work_there(*target, std::move(work), run);
+    if (keyboard.leave(given.keyboard_ended) && given.keyboard_interrupt) {
+        as_itself = true; // Ctrl-C is a KeyboardInterrupt, whichever method it stops
+    }
+    return open_answer(s, target->number, std::move(given), as_itself);
 }
 
 } // namespace isthmus::module

@@ -48,11 +48,13 @@ enum class ended : std::uint8_t {
 struct answer {
     ended how = ended::undescribed;
     core::message told;
+    bool keyboard_interrupt = false;            ///< the exception was one
+    core::current_run::ending keyboard_ended{}; ///< whether it was Ctrl-C's
 };
 
-/// Does the job in the current interpreter. Unless the answer is `wanted` it is empty, and an exception is
-/// reported as unraisable. No error is set afterwards.
-[[nodiscard]] answer carry_out(core::interpreter& here, job& work, bool wanted = true);
+/// Does a posted call in the current interpreter. Unless the answer is `wanted` it is empty, and an exception
+/// is reported as unraisable. No error is set afterwards.
+[[nodiscard]] answer carry_out(core::interpreter& here, job& work, bool wanted);
 /// In the caller's interpreter: what interpreter `number` answered. Throws as run_job.
 [[nodiscard]] py::ref open_answer(state& s, std::int64_t number, answer given, bool as_itself);
 

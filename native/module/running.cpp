@@ -1,8 +1,11 @@
 #include "module/running.hpp"
 
+#include "module/arguments.hpp"
 #include "module/interpreter_object.hpp"
 #include "module/pending_calls.hpp"
 #include "module/run.hpp"
+
+#include "cpython/interruption.hpp"
 
 #include <memory>
 
@@ -75,6 +78,25 @@ PyObject* do_task(PyObject* capsule, PyObject*) {
 PyMethodDef call_target = {"call", do_task, METH_NOARGS, nullptr};
 PyMethodDef run_target = {"run", do_task, METH_NOARGS, nullptr};
 
+// ---- interrupting
+
+/// Throws python_error unless it is one of the builtin exceptions, which all interpreters share, and needs no
+/// arguments.
+void check_exception(PyObject* exception) {
+    const ref builtins = require(PyImport_ImportModule("builtins"));
+    ref known;
+    if (PyExceptionClass_Check(exception)) {
+        known = py::optional_attribute(builtins.get(), PyExceptionClass_Name(exception));
+    }
+    const bool is_shared =
+        PyType_Check(exception) &&
+        (PyType_GetFlags(reinterpret_cast<PyTypeObject*>(exception)) & Py_TPFLAGS_HEAPTYPE) == 0;
+    if (known.get() != exception || !is_shared) {
+        py::fail(PyExc_TypeError, "interrupt() takes a builtin exception class, not %R", exception);
+    }
+    py::check(PyObject_CallNoArgs(exception)); // a TypeError here rather than there
+}
+
 ref start_thread(PyObject* o, job work, PyMethodDef& target) {
     static_cast<void>(live_record_of(interpreter_object::of(o))); // a closed one is refused here
     auto task = std::make_unique<thread_task>(thread_task{ref::share(o), std::move(work)});
@@ -142,6 +164,23 @@ PyObject* interpreter_prepare_main(PyObject* o, PyObject* args, PyObject* keywor
             py::fail(PyExc_ValueError, "prepare_main() misses the names to set");
         }
         return do_here(o, setting_names(*interpreter_object::of(o).module, names.get())).release();
+    });
+}
+
+PyObject* interpreter_interrupt(PyObject* o, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        const auto [given] = parse<1>("interrupt", {"exc"}, 0, args, count, keywords);
+        PyObject* const exception = given != nullptr ? given : PyExc_KeyboardInterrupt;
+        check_exception(exception);
+        switch (py::interrupt_run(live_record_of(interpreter_object::of(o)), exception)) {
+        case py::interrupted::asked:
+            Py_RETURN_TRUE;
+        case py::interrupted::no_run:
+            Py_RETURN_FALSE;
+        case py::interrupted::no_thread:
+            break;
+        }
+        py::fail(PyExc_RuntimeError, "can't start a thread that interrupts the run");
     });
 }
 

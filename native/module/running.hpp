@@ -13,6 +13,7 @@ PyObject* interpreter_run_in_thread(PyObject* o, PyObject* args, PyObject* share
 PyObject* interpreter_call_in_thread(PyObject* o, PyObject* args, PyObject* keywords);
 PyObject* interpreter_prepare_main(PyObject* o, PyObject* args, PyObject* keywords);
 PyObject* interpreter_reset_main(PyObject* o, PyObject*);
+PyObject* interpreter_interrupt(PyObject* o, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
 
 inline constexpr char run_doc[] =
     "run($self, source, /, **shared)\n--\n\n"
@@ -60,6 +61,18 @@ inline constexpr char call_in_thread_doc[] =
 inline constexpr char run_in_thread_doc[] =
     "run_in_thread($self, source, /, **shared)\n--\n\n"
     "As `run`, in a new thread; return the started threading.Thread. See `call_in_thread`.";
+inline constexpr char interrupt_doc[] =
+    "interrupt($self, exc=KeyboardInterrupt)\n--\n\n"
+    "Raise the builtin exception class `exc` in the run, exec or call that is under way in the interpreter, "
+    "whoever began it.\n\n"
+    "Returns at once: True if there was one to interrupt. It is raised at that run's next bytecode, and in "
+    "its wait if it waits in\n"
+    "isthmus; C code such as `time.sleep`, and another interpreter that it runs, finish first. A run that "
+    "ends before is not interrupted,\n"
+    "and no later one is. Of two exceptions that were not raised yet the later one is. Runs that the "
+    "standard "
+    "library began are not\n"
+    "seen. TypeError if `exc` is anything else or needs arguments; InterpreterNotFoundError if it is closed.";
 inline constexpr char prepare_main_doc[] =
     "prepare_main($self, ns=None, /, **kw)\n--\n\n"
     "Set names in its `__main__` to any values that can be sent; all of them or none. `ns` is a mapping or "
