@@ -81,9 +81,7 @@ def test_large_results_are_shared_and_given_back(interp: isthmus.Interpreter) ->
     ],
     ids=["bytecode", "recv", "sleep", "c_code"],
 )
-def test_a_busy_or_blocked_owner_is_entered(
-    interp: isthmus.Interpreter, spawn: Spawn, source: str
-) -> None:
+def test_a_busy_or_blocked_owner_is_entered(interp: isthmus.Interpreter, spawn: Spawn, source: str) -> None:
     begun_r, begun_s = isthmus.create_channel(None)
     go_r, go_s = isthmus.create_channel(None)
     busy = spawn(interp, f"over = []\n{source}", begun=begun_s, go=go_r)
@@ -240,11 +238,17 @@ def test_cancelling(interp: isthmus.Interpreter) -> None:
     blocked.let_go()
 
 
+def _tell_that_it_ran(n: int) -> None:
+    import __main__
+
+    __main__.ran.send(n)
+
+
 def test_cancelling_races_with_running(interp: isthmus.Interpreter) -> None:
     ran_r, ran_s = isthmus.create_channel(None)
     interp.prepare_main(ran=ran_s)
     for _ in range(5):
-        calls = [interp.post(lambda n: ran.send(n), n) for n in range(100)]  # type: ignore[name-defined]  # noqa: F821
+        calls = [interp.post(_tell_that_it_ran, n) for n in range(100)]
         won: list[int] = []
         barrier = threading.Barrier(4)
 
