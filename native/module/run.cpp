@@ -165,12 +165,12 @@ bool is_not_shareable(PyObject* exception) {
 
 /// Nobody is there to be told: the exception that is set goes where those of callbacks go.
 void report(const core::interpreter& here) {
-    flush_streams();
     if (here.stopping.load() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0) {
         PyErr_Clear(); // it was made to end
     } else {
         PyErr_FormatUnraisable("Exception ignored in a posted call");
     }
+    flush_streams();
 }
 
 /// Who wants to know how a job went, and who may interrupt it.

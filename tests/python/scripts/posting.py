@@ -1,0 +1,177 @@
+"""Posted calls at the end of the process, and across forks: `posting.py CASE`."""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from common import eventually
+
+import isthmus
+
+kept: list[Any] = []
+
+
+def _spin(begun: isthmus.SendChannel) -> None:
+    begun.send(1)
+    while True:
+        pass
+
+
+def _sleep(begun: isthmus.SendChannel) -> None:
+    begun.send(1)
+    time.sleep(1000)
+
+
+def _swallow(begun: isthmus.SendChannel) -> None:
+    begun.send(1)
+    try:
+        while True:
+            pass
+    except KeyboardInterrupt:
+        while True:
+            pass
+
+
+def _receive(begun: isthmus.SendChannel, never: isthmus.RecvChannel) -> None:
+    begun.send(1)
+    never.recv()
+
+
+def _begin(to: isthmus.Interpreter, body: Callable[..., None], *more: Any, keep: bool = True) -> None:
+    r, s = isthmus.create_channel(None)
+    call = to.post(body, s, *more)
+    r.recv(20)
+    kept.append((to, r, call if keep else None))
+
+
+def endless() -> None:
+    for _ in range(3):
+        _begin(isthmus.create(), _spin)
+
+
+def endless_in_main() -> None:
+    _begin(isthmus.get_main(), _spin)
+
+
+def blocked() -> None:
+    r, s = isthmus.create_channel(None)
+    kept.append(s)
+    for to in (isthmus.create(), isthmus.get_main()):
+        _begin(to, _receive, r)
+
+
+def swallows() -> None:
+    _begin(isthmus.create(), _swallow)
+
+
+def many_waiting() -> None:
+    other = isthmus.create()
+    _begin(other, _spin)
+    kept.extend(other.post(len, b"x" * 100_000) for _ in range(2000))
+
+
+def dropped() -> None:
+    _begin(isthmus.create(), _spin, keep=False)
+
+
+def of_others() -> None:
+    _interpreters = __import__("_interpreters")
+    _begin(isthmus.Interpreter(_interpreters.create()), _spin)
+
+
+def in_c_code() -> None:
+    _begin(isthmus.create(), _sleep)
+
+
+# ---- forks
+
+
+def _in_child(work: Callable[[], None]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a process with more threads than one
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def fork() -> None:
+    """In the child nothing of the parent's runs, and nothing hangs; new calls do run."""
+    main = isthmus.get_main()
+    r, s = isthmus.create_channel(None)
+    go_r, go_s = isthmus.create_channel(None)
+    over = main.post(operator.add, 1, 2)
+    assert over.wait(20)
+    begun = main.post(_receive, s, go_r)
+    r.recv(20)
+    waiting = main.post(operator.add, 3, 4)
+    unread = main.post(list.append, kept, 1)
+
+    def in_child() -> None:
+        for lost in (begun, waiting):
+            assert lost.wait(20)
+            assert isinstance(lost.exception(), isthmus.InterpreterError)
+            assert not lost.cancel()
+        assert over.result() == 3
+        assert main.post(operator.add, 5, 6).result(20) == 11
+        assert isinstance(unread.exception(20), isthmus.InterpreterError)
+        stats = isthmus.stats()
+        assert stats.pending_calls_posted == stats.pending_calls_run, stats
+        assert not main.closed.is_set()
+
+    _in_child(in_child)
+    go_s.send(None)
+    assert begun.result(20) is None
+    assert waiting.result(20) == 7
+
+
+def _fork_there() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        return 0  # the child: its only thread is this one, which ends with the call
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def fork_inside() -> None:
+    """A posted call forks: the child ends when the call has."""
+    assert isthmus.get_main().post(_fork_there).result(20) == 0
+    assert isthmus.get_main().post(operator.add, 1, 1).result(20) == 2
+
+
+def fork_later() -> None:
+    """The interpreter that a call was posted to is not in the child."""
+    with isthmus.create() as other:
+        assert other.post(operator.add, 1, 1).result(20) == 2
+        closed = other.closed
+    eventually(lambda: isthmus.stats().inbox_depths == {0: 0}, "alone")
+
+    def in_child() -> None:
+        assert closed.is_set()
+        with isthmus.create() as fresh:
+            assert fresh.post(operator.add, 2, 2).result(20) == 4
+        assert fresh.closed.is_set()
+
+    _in_child(in_child)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
+    if not sys.argv[1].startswith("fork"):
+        print("ready", flush=True)
