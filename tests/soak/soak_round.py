@@ -155,11 +155,11 @@ class Director:
             return
         if isinstance(failure, KeyboardInterrupt):
             self.count["runs ended by an interrupt outside of the worker's work"] += 1
-        elif isinstance(failure, (MemoryError, OSError, ImportError)) and self.control.limits_used:
+        elif self.control.limits_used and is_shortage(failure):
             self.count["runs that a limit ended"] += 1
         else:
-            cause = failure.__cause__
-            self.problems.append(f"a worker failed: {failure!r}\n{cause or ''}")
+            told = getattr(getattr(failure, "excinfo", None), "errdisplay", failure.__cause__)
+            self.problems.append(f"a worker failed: {failure!r}\n{told}")
 
     def end(self, place: Place) -> None:
         interpreter, place.interpreter, place.thread = place.interpreter, None, None
@@ -317,6 +317,18 @@ class Director:
             except isthmus.ItemInterpreterDestroyed:
                 pass
             left += 1
+
+
+def is_shortage(failure: BaseException) -> bool:
+    """Whether a limit is the reason: before a worker worked, its interpreter imports what it needs."""
+    if isinstance(failure, isthmus.ExecutionFailed) and failure.excinfo is not None:
+        return failure.excinfo.type.__name__ in (
+            "MemoryError",
+            "OSError",
+            "ImportError",
+            "ModuleNotFoundError",
+        )
+    return isinstance(failure, (MemoryError, OSError, ImportError))
 
 
 def hand_back(seed: int, serial: int, value: Any) -> Any:

@@ -207,7 +207,7 @@ def ignore_shortage(unraisable: Any) -> None:
 
 def work(plan: Plan, ends: Ends) -> bool:
     """Until it is told to stop; what it holds then is left to the interpreter's end. Whether all fitted."""
-    model.register_types()
+    patiently(model.register_types)
     sys.unraisablehook = ignore_shortage
     sys.setswitchinterval(plan.switch_interval)
     gc.set_threshold(plan.gc_threshold)
@@ -218,10 +218,11 @@ def work(plan: Plan, ends: Ends) -> bool:
     killer: Killer | None = None
     try:
         if plan.killed_after is not None:
-            killer = Killer(plan.killed_after)
+            with contextlib.suppress(RuntimeError):  # a limit: there can be no thread now
+                killer = Killer(plan.killed_after)
         worker.work()
         killed = False
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MemoryError):
         pass
     except model.Mismatch as mismatch:
         mismatches.append(str(mismatch))
