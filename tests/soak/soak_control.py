@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
 from pathlib import Path
 
 PLACES = 64
-_HEAD = struct.Struct("=BBi")  # whether all shall pause, whether limits were used, the pipe to wait at
-_PARKED = _HEAD.size
-_COMPARED = _PARKED + PLACES + (-_PARKED - PLACES) % 8
+_PARKED = 2  # after: whether all shall pause, whether limits were used
+_COMPARED = (_PARKED + PLACES + 7) // 8 * 8
 _COUNT = struct.Struct("=q")
 SIZE = _COMPARED + PLACES * _COUNT.size
 
@@ -19,8 +19,12 @@ class Control:
     """The worker's side, at its place."""
 
     def __init__(self, path: str, place: int) -> None:
-        with open(path, "r+b") as file:
-            self.memory = mmap.mmap(file.fileno(), SIZE)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self.memory = mmap.mmap(self.descriptor, SIZE)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
         self.place = place
 
     @property
@@ -38,21 +42,21 @@ class Control:
         """Block, out of Python's memory and isthmus's, until the director goes on."""
         self.memory[_PARKED + self.place] = 1
         try:
-            os.read(_HEAD.unpack_from(self.memory)[2], 1)
+            # Each has opened the file for itself: the director's lock keeps all of them out.
+            fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
         finally:
             self.memory[_PARKED + self.place] = 0
 
     def close(self) -> None:
         self.memory.close()
+        os.close(self.descriptor)
 
 
 class DirectorsControl(Control):
     def __init__(self, path: Path) -> None:
         path.write_bytes(bytes(SIZE))
         super().__init__(str(path), PLACES - 1)
-        self._read_end, self._write_end = os.pipe()
-        _HEAD.pack_into(self.memory, 0, 0, 0, self._read_end)
-        self._released: set[int] = set()
 
     def note_limits(self) -> None:
         self.memory[1] = 1
@@ -65,17 +69,9 @@ class DirectorsControl(Control):
         return {place for place in range(PLACES) if self.memory[_PARKED + place]}
 
     def pause_all(self) -> None:
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
         self.memory[0] = 1
 
     def go_on(self) -> None:
-        """Also called now and then, for who came to stand late."""
         self.memory[0] = 0
-        parked = self.parked()
-        for _ in parked - self._released:
-            os.write(self._write_end, b"!")
-        self._released = parked
-
-    def close(self) -> None:
-        super().close()
-        os.close(self._read_end)
-        os.close(self._write_end)
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)

@@ -140,7 +140,6 @@ class Director:
             place.interpreter.interrupt()  # type: ignore[union-attr]
             self.count["interrupts"] += 1
         while place.running():
-            self.control.go_on()
             if not self.tell(place.send, ("stop",), 0.02):
                 place.thread.join(0.01)
         self.joined(place)
@@ -245,7 +244,6 @@ class Director:
             if time.monotonic() > (latest if self.control.compared() < LEAST else self.until):
                 break
             self.step()
-        self.control.go_on()
         for place in self.random.sample(self.places, len(self.places)):
             self.stop(place)
         for interpreter in self.left_open:
@@ -253,7 +251,6 @@ class Director:
         self.left_open.clear()
 
     def step(self) -> None:
-        self.control.go_on()
         self.main.ends.peers[:] = self.peers()
         self.main.plan = self.plan_until(self.random.random() / 10)
         self.main.work()
