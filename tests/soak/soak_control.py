@@ -49,8 +49,11 @@ class Control:
             self.memory[_PARKED + self.place] = 0
 
     def close(self) -> None:
+        """May be called again."""
         self.memory.close()
-        os.close(self.descriptor)
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class DirectorsControl(Control):

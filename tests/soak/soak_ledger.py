@@ -93,7 +93,11 @@ class Ledger:
         self.settle()
         facts = {name: value for name, value in vars(self).items() if name not in ("descriptor", "under_way")}
         whole = json.dumps(facts | {"mismatches": mismatches, "killed": killed}).encode()
+        os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, whole, 0)
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        """May be called again."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

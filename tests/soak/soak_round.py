@@ -30,6 +30,7 @@ from soak_ledger import REFUSALS, Ends, Plan
 from soak_worker import Worker
 
 LEAST = 100  # comparisons before a round may end, however slow the machine is
+SHORTAGES = ("MemoryError", "OSError", "ImportError", "ModuleNotFoundError")
 MOST_LONGER = 60.0  # seconds it goes on for that
 
 
@@ -43,6 +44,7 @@ class Place:
         self.thread: threading.Thread | None = None
         self.failure: BaseException | None = None
         self.fits = True
+        self.lane = 0
 
     def open_inbox(self, r: random.Random) -> None:
         self.recv, self.send = isthmus.create_channel(r.choice((0, 1, 2, 8, 64, None)))
@@ -51,6 +53,7 @@ class Place:
         return self.thread is not None and self.thread.is_alive()
 
     def run(self, plan: Plan, queue: isthmus.Queue, cells: isthmus.SharedBuffer, peers: list[Any]) -> None:
+        self.lane = plan.lane
         interpreter = self.interpreter = isthmus.create(name=f"place {self.number}")
         ends = Ends(self.recv, self.recv.id, peers, queue, cells)
 
@@ -76,6 +79,7 @@ class Director:
         self.problems: list[str] = []
         self.fits = True  # false once some worker found a mismatch: the books say which
         self.lane = 0
+        self.forgiven: set[int] = set()  # lanes of workers that ended before they could write anything down
         self.control = DirectorsControl(folder / "control")
         self.faults = soak_faults.Faults(seed, self.control.note_limits)
         self.queue = isthmus.create_queue(self.random.choice((0, 4, 32)))
@@ -152,10 +156,12 @@ class Director:
         failure, place.failure = place.failure, None
         if failure is None:
             return
-        if isinstance(failure, KeyboardInterrupt):
-            self.count["runs ended by an interrupt outside of the worker's work"] += 1
-        elif self.control.limits_used and is_shortage(failure):
+        if ended_by(failure, "KeyboardInterrupt"):
+            self.count["runs interrupted before or after the worker's work"] += 1
+            self.forgiven.add(place.lane)
+        elif self.control.limits_used and ended_by(failure, *SHORTAGES):
             self.count["runs that a limit ended"] += 1
+            self.forgiven.add(place.lane)
         else:
             told = getattr(getattr(failure, "excinfo", None), "errdisplay", failure.__cause__)
             self.problems.append(f"a worker failed: {failure!r}\n{told}")
@@ -165,7 +171,10 @@ class Director:
         assert interpreter is not None
         way = self.random.choice(("close", "close", "forget", "later"))
         if way == "close":
+            closed: Any = getattr(interpreter, "closed", None)
             interpreter.close()
+            if closed is not None and not closed.is_set():
+                self.problems.append(f"{interpreter} is closed, its event is not set")
             self.count["interpreters closed while they held objects"] += 1
         elif way == "later":
             self.left_open.append(interpreter)
@@ -202,21 +211,25 @@ class Director:
         self.main.check(serial + 1, back, "held though its maker is gone")
 
     def post(self) -> None:
-        """Calls aimed at workers that are busy, idle or blocked, in order; some are cancelled."""
+        """Calls aimed at a worker that is busy, asleep or gone, in order; some are cancelled."""
         place = self.random.choice(self.places)
         interpreter: Any = place.interpreter
         if interpreter is None or not hasattr(interpreter, "post"):
             return
-        calls = []
+        calls: list[tuple[int, Any]] = []
         for _ in range(self.random.randrange(1, 20)):
             serial = self.main.serial()
             value = model.make(self.seed, serial)
-            calls.append((serial, interpreter.post(soak_worker_posted, self.seed, serial, value)))
+            calls.append((serial, interpreter.post(soak_worker.posted, self.seed, serial, value)))
         if self.random.random() < 0.2:
-            calls[-1][1].cancel()
+            self.count["posted calls cancelled"] += calls[-1][1].cancel()
         for serial, call in calls:
-            if call.wait(soak_audit.PATIENCE) is False:
-                self.problems.append(f"posted call {serial} never ran")
+            if not call.wait(soak_audit.PATIENCE):
+                self.problems.append(f"posted call {serial} is not run")
+            elif not call.cancelled():
+                failure = call.exception()
+                if failure is not None or call.result() != serial:
+                    self.problems.append(f"posted call {serial}: {failure!r}")
         self.count["calls posted"] += len(calls)
 
     # -- the round ---------------------------------------------------------------------------------------
@@ -284,7 +297,7 @@ class Director:
         self.main.ledger.write(mismatches, False)
         self.main.ledger.close()
         left = self.drain_queue()
-        books = soak_audit.Books(self.folder)
+        books = soak_audit.Books(self.folder, self.forgiven)
         found = self.problems + books.mismatches
         for end in self.inboxes:
             found += books.channel_differences(end)
@@ -316,16 +329,10 @@ class Director:
             left += 1
 
 
-def is_shortage(failure: BaseException) -> bool:
-    """Whether a limit is the reason: before a worker worked, its interpreter imports what it needs."""
-    if isinstance(failure, isthmus.ExecutionFailed) and failure.excinfo is not None:
-        return failure.excinfo.type.__name__ in (
-            "MemoryError",
-            "OSError",
-            "ImportError",
-            "ModuleNotFoundError",
-        )
-    return isinstance(failure, (MemoryError, OSError, ImportError))
+def ended_by(failure: BaseException, *names: str) -> bool:
+    """Whether a worker's run ended by an exception of one of these classes."""
+    kind: Any = failure.excinfo.type if isinstance(failure, isthmus.ExecutionFailed) else type(failure)
+    return kind.__name__ in names
 
 
 def hand_back(seed: int, serial: int, value: Any) -> Any:
@@ -333,11 +340,6 @@ def hand_back(seed: int, serial: int, value: Any) -> Any:
     model.register_types()
     model.check(seed, serial, value, "an argument")
     return model.make(seed, serial + 1)
-
-
-def soak_worker_posted(seed: int, serial: int, value: Any) -> int:
-    model.check(seed, serial, value, "an argument of a posted call")
-    return serial
 
 
 def work(seed: int, seconds: float, count: int, wrong: str, folder: Path) -> dict[str, Any]:

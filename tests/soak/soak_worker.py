@@ -231,14 +231,19 @@ def work(plan: Plan, ends: Ends) -> bool:
 
 
 def finish(worker: Worker, killer: Killer | None, mismatches: list[str], killed: bool) -> bool:
-    """Whether all fitted the model."""
+    """Whether all fitted the model. An interrupt that was under way already begins it anew."""
     while True:
         try:
             if killer is not None:
                 killer.disarm()
-            break
-        except KeyboardInterrupt:  # it was under way already
+            settle(worker, mismatches, killed)
+        except KeyboardInterrupt:
             killed = True
+        else:
+            return not mismatches
+
+
+def settle(worker: Worker, mismatches: list[str], killed: bool) -> None:
     try:
         patiently(worker.check_all)
     except model.Mismatch as mismatch:
@@ -246,4 +251,16 @@ def finish(worker: Worker, killer: Killer | None, mismatches: list[str], killed:
     patiently(lambda: worker.ledger.write(mismatches, killed))
     worker.ledger.close()
     worker.control.close()
-    return not mismatches
+
+
+last_posted = 0
+
+
+def posted(seed: int, serial: int, value: Any) -> int:
+    """A call that the director posted: checks its argument, and that it runs after those posted before."""
+    global last_posted
+    model.check(seed, serial, value, "an argument of a posted call")
+    if serial <= last_posted:
+        raise model.Mismatch(f"posted call {serial} runs after {last_posted}")
+    last_posted = serial
+    return serial
