@@ -44,7 +44,7 @@ def test_a_short_round_fits_its_model() -> None:
     ],
 )
 def test_what_is_broken_on_purpose_is_noticed(wrong: str, noticed: str) -> None:
-    done = soak("--seed", "11", "--seconds", "3", "--interpreters", "4", "--break", wrong)
+    done = soak("--seed", "11", "--seconds", "1", "--interpreters", "4", "--break", wrong)
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(noticed, done.stdout), done.stdout
-    assert f"--seed 11 --seconds 3 --interpreters 4 --break {wrong}" in done.stdout
+    assert f"--seed 11 --seconds 1 --interpreters 4 --break {wrong}" in done.stdout

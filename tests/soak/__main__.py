@@ -27,7 +27,7 @@ GRACE = (
 BREAKS = {
     "model": "the model expects another payload",
     "flip": "a bit flips in a SharedBuffer after its maker filled it",
-    "loss": "every tenth message that was received is not written down",
+    "loss": "every third message that was received is not written down",
     "leak": "a channel is kept beyond the end of a round",
     "stderr": "something is written to stderr",
 }

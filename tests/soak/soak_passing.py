@@ -157,7 +157,7 @@ class Passing:
     def take(self, action: Callable[[], Any]) -> None:
         with self.ledger.unsure(self.ledger.unsure_received, self.ends.inbox_id):
             got = action()
-            lost = self.plan.wrong == "loss" and self.random.random() < 0.1
+            lost = self.plan.wrong == "loss" and self.random.random() < 0.3
             self.ledger.received[self.ends.inbox_id] += got is not None and not lost
         if got is not None:
             self.arrived(self.ends.inbox_id, got)

@@ -30,6 +30,7 @@ from soak_ledger import REFUSALS, Ends, Plan
 from soak_worker import Worker
 
 LEAST = 100  # comparisons before a round may end, however slow the machine is
+LEAST_WRONG = 400  # where something is broken on purpose, which must be met
 SHORTAGES = ("MemoryError", "OSError", "ImportError", "ModuleNotFoundError")
 MOST_LONGER = 60.0  # seconds it goes on for that
 
@@ -253,8 +254,9 @@ class Director:
         for place in self.places:
             self.start(place)
         latest = self.until + MOST_LONGER
+        least = LEAST_WRONG if self.wrong else LEAST
         while self.fits and not self.problems:
-            if time.monotonic() > (latest if self.control.compared() < LEAST else self.until):
+            if time.monotonic() > (latest if self.control.compared() < least else self.until):
                 break
             self.step()
         for place in self.random.sample(self.places, len(self.places)):
