@@ -2,6 +2,7 @@
 # make test   the whole test suite        make lint    formatters, clang-tidy, ruff, mypy
 # make bench  the benchmarks              make format  let the formatters rewrite
 # make fuzz   the fuzzers, for SECONDS=60
+# make soak   random programs of many interpreters, for MINUTES=10
 # PYTHON=/path/to/python3.13 chooses the interpreter; otherwise tools/find-python.sh finds the best one.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,9 +19,11 @@ export PATH := $(VENV)/bin:$(PATH)
 
 INPUT ?=
 SECONDS ?= 60
+MINUTES ?= 10
+SOAK_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run build test test-core test-python lint bench fuzz format clean setup FORCE
+.PHONY: run build test test-core test-python lint bench fuzz soak format clean setup FORCE
 FORCE:
 
 run: build
@@ -45,6 +48,9 @@ bench: build build/bench/build.ninja
 
 fuzz:
 	@tools/fuzz.sh $(SECONDS)
+
+soak: build
+	@"$(PY)" tests/soak --minutes $(MINUTES) $(SOAK_ARGS)
 
 lint: build/lint/build.ninja
 	@tools/setup.sh lint

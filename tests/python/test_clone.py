@@ -102,6 +102,30 @@ def test_shared_parts_stay_shared() -> None:
         assert type(first) is type(array)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [1],
+        lambda: {1: 2},
+        lambda: {1},
+        lambda: (object, [1]),
+        lambda: frozenset({"y", 2.5}),
+        lambda: bytearray(b"x"),
+        lambda: bytes([7]) * 50,
+        lambda: bytes([7]) * 100_000,
+        lambda: "é" * 50,
+        lambda: Plain(a=1),
+        lambda: collections.deque([1]),
+    ],
+)
+def test_what_just_its_two_containers_refer_to_stays_shared(make: Callable[[], Any]) -> None:
+    """No variable of ours refers to the part: the writer judges by its count, which is exactly two."""
+    for first, second in (clone([make()] * 2), clone((make(),) * 2)):
+        assert first is second
+    got = clone([[(part := make())], {"k": part}, (part := None)])
+    assert got[0][0] is got[1]["k"]
+
+
 def test_equal_parts_stay_apart() -> None:
     first, second = clone([[1], [1]])
     assert first == second
