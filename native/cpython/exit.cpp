@@ -6,6 +6,7 @@
 #include "cpython/twin.hpp"
 
 #include "core/errand.hpp"
+#include "core/inspector.hpp"
 #include "core/stats.hpp"
 
 #include <cstdio>
@@ -62,6 +63,7 @@ bool stop_runs(const core::interpreter_ref& record, core::futex::nanoseconds unt
         }
     }
     std::fflush(nullptr);
+    core::the_inspector().stop(); // as exit() would
     _exit(1);
 }
 
