@@ -21,6 +21,9 @@ __all__ = ["command_of", "harmless", "picture", "processes"]
 #: Lines of a picture besides the rows of its tables, when the paragraphs take two lines each.
 FIXED_LINES = 16
 
+#: Blanks between two columns, as rich draws the box below.
+BETWEEN_COLUMNS = 3
+
 
 class _Column(NamedTuple):
     name: str
@@ -211,7 +214,7 @@ def _table(columns: Sequence[_Column], rows: Sequence[Sequence[str]], width: int
         for place, column in enumerate(columns)
     ]
     shown = list(range(len(columns)))
-    while sum(widths[place] + 2 for place in shown) - 2 > width:
+    while sum(widths[place] + BETWEEN_COLUMNS for place in shown) - BETWEEN_COLUMNS > width:
         droppable = [place for place in shown if columns[place].rank]
         if not droppable:
             break
