@@ -16,13 +16,15 @@ from rich.text import Text
 if TYPE_CHECKING:
     from isthmus.inspection import ChannelView, InterpreterView, QueueView, Rates, Snapshot
 
-__all__ = ["command_of", "harmless", "picture", "processes"]
+__all__ = ["busiest", "command_of", "harmless", "picture", "processes"]
 
 #: Lines of a picture besides the rows of its tables, when the paragraphs take two lines each.
 FIXED_LINES = 16
 
 #: Blanks between two columns, as rich draws the box below.
 BETWEEN_COLUMNS = 3
+#: What is left at least of a column that gives way.
+SHORTEST_CUT = 12
 
 
 class _Column(NamedTuple):
@@ -30,6 +32,8 @@ class _Column(NamedTuple):
     #: where there is no room for all columns, those with the highest numbers go first
     rank: int = 0
     left: bool = False
+    #: may be cut at the end, down to a few characters, before any column goes
+    gives_way: bool = False
 
 
 def harmless(text: str) -> str:
@@ -55,7 +59,7 @@ def processes(found: Sequence[Snapshot], *, width: int) -> RenderableType:
         )
     columns = (
         _Column("pid"), _Column("interpreters", 1), _Column("channels", 2), _Column("queues", 2),
-        _Column("command", 0, left=True),
+        _Column("command", 0, left=True, gives_way=True),
     )  # fmt: skip
     rows = [
         [
@@ -116,7 +120,7 @@ def _memory(seen: Snapshot) -> Text:
 
 def _interpreters(seen: Snapshot, width: int) -> Table:
     columns = (
-        _Column("interpreter"), _Column("name", 2, left=True), _Column("gil", 3, left=True),
+        _Column("interpreter"), _Column("name", 2, left=True, gives_way=True), _Column("gil", 3, left=True),
         _Column("state", 0, left=True), _Column("waits", 1), _Column("helper", 2, left=True),
         _Column("inbox", 1), _Column("lent", 4), _Column("window", 4), _Column("slots", 2),
         _Column("bytes", 1), _Column("made by", 5, left=True),
@@ -148,7 +152,7 @@ def _channels(seen: Snapshot, passed: Rates | None, width: int, room: int | None
         _Column("received", 3), _Column("sent/s", 1), _Column("received/s", 1), _Column("", 2, left=True),
     )  # fmt: skip
     rates = passed.channels if passed is not None else {}
-    chosen = _busiest(seen.channels, rates, room)
+    chosen = busiest(seen.channels, rates, room)
     rows = [
         [
             str(each.id),
@@ -175,7 +179,7 @@ def _queues(seen: Snapshot, passed: Rates | None, width: int, room: int | None) 
         _Column("got/s", 1), _Column("", 2, left=True),
     )  # fmt: skip
     rates = passed.queues if passed is not None else {}
-    chosen = _busiest(seen.queues, rates, room)
+    chosen = busiest(seen.queues, rates, room)
     rows = [
         [
             str(each.id),
@@ -210,11 +214,15 @@ def _counters(counters: Mapping[str, int], passed: Rates | None) -> Text:
 def _table(columns: Sequence[_Column], rows: Sequence[Sequence[str]], width: int) -> Table:
     """A table of the columns for which there is room; at least those of rank 0."""
     widths = [
-        max(cell_len(column.name), *(cell_len(row[place]) for row in rows)) if rows else cell_len(column.name)
+        max([cell_len(column.name), *(cell_len(row[place]) for row in rows)])
         for place, column in enumerate(columns)
     ]
+    needed = [
+        min(full, SHORTEST_CUT) if column.gives_way else full
+        for full, column in zip(widths, columns, strict=True)
+    ]
     shown = list(range(len(columns)))
-    while sum(widths[place] + BETWEEN_COLUMNS for place in shown) - BETWEEN_COLUMNS > width:
+    while not (fits := sum(needed[place] + BETWEEN_COLUMNS for place in shown) - BETWEEN_COLUMNS <= width):
         droppable = [place for place in shown if columns[place].rank]
         if not droppable:
             break
@@ -227,6 +235,7 @@ def _table(columns: Sequence[_Column], rows: Sequence[Sequence[str]], width: int
             justify="left" if columns[place].left else "right",
             no_wrap=True,
             overflow="ellipsis",
+            min_width=needed[place] if fits else None,
         )
     for row in rows:
         table.add_row(*(Text(row[place]) for place in shown))
@@ -237,7 +246,7 @@ def _rest(left_out: int, what: str) -> list[RenderableType]:
     return [Text(f"and {left_out:,} more {what}", style="dim")] if left_out > 0 else []
 
 
-def _busiest[View: (ChannelView, QueueView)](
+def busiest[View: (ChannelView, QueueView)](
     views: Sequence[View], rates: Mapping[int, tuple[float, float]], room: int | None
 ) -> list[View]:
     """As many as there is room for, by id: those that pass most, then those that hold most."""
