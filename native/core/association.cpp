@@ -112,6 +112,16 @@ std::vector<party_id> association::associated() const {
     return ids;
 }
 
+std::vector<party_id> association::open_holders() const {
+    std::vector<party_id> ids;
+    for (const membership& m : members_) {
+        if (open(m)) {
+            ids.push_back(m.who);
+        }
+    }
+    return ids;
+}
+
 void association::forget_if_blank(const membership& m) noexcept {
     if (m.holders == 0 && !m.associated && !m.closed && !m.dropped) {
         members_.erase(members_.begin() + (&m - members_.data()));

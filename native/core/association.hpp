@@ -60,6 +60,8 @@ class association {
     [[nodiscard]] party_id some_open_holder() const noexcept;
     /// Ids of the associated parties, in the order in which they came by an end. May throw std::bad_alloc.
     [[nodiscard]] std::vector<party_id> associated() const;
+    /// Ids of the parties that hold an open end, likewise. May throw std::bad_alloc.
+    [[nodiscard]] std::vector<party_id> open_holders() const;
 
   private:
     [[nodiscard]] membership* entry(party_id who) noexcept;

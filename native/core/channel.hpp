@@ -105,6 +105,16 @@ class channel final : public conduit {
     };
     [[nodiscard]] statistics look() noexcept;
 
+    /// For inspection: all of one moment. Changes nothing; may throw std::bad_alloc.
+    struct portrait {
+        statistics counts;
+        bool closed = false;
+        bool poisoned = false;
+        std::vector<party_id> receivers; ///< associated with the end
+        std::vector<party_id> senders;
+    };
+    [[nodiscard]] portrait draw();
+
     /// No party can send or receive any more, and nothing is left to be received; or it is poisoned.
     [[nodiscard]] bool is_closed() noexcept;
     /// This party, which is not closing, is about to lose its last holder of an end that it uses, has not
@@ -155,6 +165,7 @@ class channel final : public conduit {
     /// Whether the operation would not block. What `who` has parked counts as not there.
     [[nodiscard]] bool possible_under_both(end which, const waiter* who) noexcept;
     [[nodiscard]] bool full_under_tail() noexcept;
+    [[nodiscard]] statistics look_under_both() const noexcept;
 
     // Why this party can't go on using its end; ok: it can. For recv: given that nothing is buffered.
     [[nodiscard]] outcome why_send_ends_under_both(party_id by) const noexcept;

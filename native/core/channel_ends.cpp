@@ -160,6 +160,19 @@ bool channel::ready_under_locks(end which, party_id who) noexcept {
 
 channel::statistics channel::look() noexcept {
     const both_locks guard(*this);
+    return look_under_both();
+}
+
+channel::portrait channel::draw() {
+    const both_locks guard(*this);
+    return {.counts = look_under_both(),
+            .closed = closed_ || finished_under_both(),
+            .poisoned = poison_ != nullptr,
+            .receivers = receivers_.associated(),
+            .senders = senders_.associated()};
+}
+
+channel::statistics channel::look_under_both() const noexcept {
     const std::uint64_t taken = received_.load(std::memory_order_relaxed);
     return {.sent = sent_ + handed_over_,
             .received = taken - dropped_ + handed_over_,

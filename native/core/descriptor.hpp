@@ -15,6 +15,8 @@ namespace isthmus::core {
 class descriptor {
   public:
     descriptor() noexcept = default;
+    /// Takes it over; negative: none.
+    explicit descriptor(int number) noexcept : number_(number) {}
     descriptor(descriptor&& other) noexcept : number_(other.release()) {}
     descriptor& operator=(descriptor&& other) noexcept {
         descriptor(std::move(other)).swap(*this);
@@ -34,7 +36,6 @@ class descriptor {
     void swap(descriptor& other) noexcept { std::swap(number_, other.number_); }
 
   private:
-    explicit descriptor(int number) noexcept : number_(number) {}
     int number_ = -1;
 };
 

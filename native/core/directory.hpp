@@ -14,8 +14,8 @@
 
 namespace isthmus::core {
 
-/// Thread rules: any thread. Its lock is taken before no other lock (but at a fork, see forking.hpp) and
-/// never under one. `T` removes itself by `forget` at the beginning of its destructor.
+/// Thread rules: any thread. Its lock is taken before no other lock (but at a fork, see forking.hpp, and by
+/// `inspect`) and never under one. `T` removes itself by `forget` at the beginning of its destructor.
 template <typename T> class directory {
   public:
     [[nodiscard]] std::uint64_t next_id() noexcept {
@@ -48,6 +48,29 @@ template <typename T> class directory {
             found.push_back(each);
         }
         return found;
+    }
+
+    /// For a look at all of them, oldest first, `most` at most: `visit` runs under the lock, which is let go
+    /// between two of them, and nobody is kept alive, so none ends on the thread that looks. It may take the
+    /// locks of what it visits, as a fork does.
+    template <typename Visit> void inspect(std::size_t most, Visit visit) {
+        std::uint64_t id = 0;
+        for (std::size_t seen = 0; seen < most; ++seen) {
+            const std::lock_guard guard(lock_);
+            auto at = members_.upper_bound(id);
+            while (at != members_.end() && at->second.held.expired()) {
+                ++at; // it waits for our lock to leave
+            }
+            if (at == members_.end()) {
+                return;
+            }
+            id = at->first;
+            visit(*at->second.at);
+        }
+    }
+    [[nodiscard]] std::size_t size() noexcept {
+        const std::lock_guard guard(lock_);
+        return members_.size();
     }
 
     // For a fork. While the lock is held no T goes away, even one that nobody refers to any more.

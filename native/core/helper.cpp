@@ -1,5 +1,7 @@
 #include "core/helper.hpp"
 
+#include "core/ended_thread.hpp"
+
 #include <csignal>
 #include <ctime>
 #include <memory>
@@ -9,17 +11,6 @@
 namespace isthmus::core {
 
 namespace {
-
-/// pthread_join returns a moment before the kernel takes the thread off its count, by which os.fork decides
-/// whether to warn.
-void wait_until_uncounted(int kernel_id) noexcept {
-    constexpr futex::nanoseconds patience = 10'000'000'000; // it needs a processor once more, at most
-    constexpr timespec pause = {0, 50'000};
-    const futex::nanoseconds until = futex::now() + patience;
-    while (syscall(SYS_tgkill, getpid(), kernel_id, 0) == 0 && futex::now() < until) {
-        nanosleep(&pause, nullptr); // yielding does not let it end if it waits for another processor
-    }
-}
 
 thread_local const helper* served_here = nullptr;
 

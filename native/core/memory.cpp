@@ -59,8 +59,17 @@ void* memory_system::allocate(window& w, std::uint64_t owner, std::size_t size, 
     s->bytes.store(size, std::memory_order_relaxed);
     s->state.store(slot::use::live, std::memory_order_relaxed);
     statistics::add(counter::slots_made);
+    count_slot(w, *s, true);
     touch(w, *s, size, zero);
     return object_in(w.index, *s);
+}
+
+/// Plain additions: only the holder of the window's GIL writes.
+void memory_system::count_slot(window& w, const slot& s, bool more) noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    const std::size_t bytes = s.bytes.load(relaxed);
+    w.slots.store(w.slots.load(relaxed) + (more ? 1 : std::size_t(-1)), relaxed);
+    w.slot_bytes.store(w.slot_bytes.load(relaxed) + (more ? bytes : std::size_t{0} - bytes), relaxed);
 }
 
 /// Newest idle block of this order, or of a slightly larger one: warm pages are worth more than addresses.
@@ -121,8 +130,11 @@ void memory_system::touch(window& w, slot& s, std::size_t size, bool zero) noexc
 }
 
 void memory_system::resize(slot& s, std::size_t size) noexcept {
+    window& w = windows_[s.owner_window.load(std::memory_order_relaxed)];
+    count_slot(w, s, false);
     s.bytes.store(size, std::memory_order_relaxed);
-    touch(windows_[s.owner_window.load(std::memory_order_relaxed)], s, size, false);
+    count_slot(w, s, true);
+    touch(w, s, size, false);
 }
 
 void memory_system::release(void* address) noexcept {
@@ -136,6 +148,7 @@ void memory_system::release(void* address) noexcept {
         return;
     }
     window& w = windows_[index];
+    count_slot(w, s, false);
     if ((s.word.load(std::memory_order_acquire) & (protocol::shares_mask | protocol::queued)) != 0) {
         // Freed although the keeper holds a reference: only an interpreter that tears down its objects
         // regardless of their counts does that. The payload outlives the object (invariant 7).

@@ -31,6 +31,8 @@ struct window {
     std::array<slot*, order_count> warm{};   ///< [G] newest idle block of each order
     std::array<slot*, order_count> oldest{}; ///< [G] other end of the same lists
     std::uint64_t frees = 0;                 ///< [G] clock for slot::stamp
+    std::atomic<std::size_t> slots{0};       ///< live ones; written under [G], read by anybody
+    std::atomic<std::size_t> slot_bytes{0};  ///< likewise: what was allocated in them
     /// Called after the first post into an empty inbox; any thread, must not block. Null: nobody to wake.
     std::atomic<void (*)(window&)> wake{nullptr};
     void* waker = nullptr; ///< for `wake`; constant while it is set
@@ -134,6 +136,7 @@ class memory_system {
     void keep_within_budget(window& w) noexcept;   // [G]
     void dissolve(slot& s) noexcept;               // [M]
     bool count_mappings(std::size_t more) noexcept;
+    static void count_slot(window& w, const slot& s, bool more) noexcept; // [G]
     void touch(window& w, slot& s, std::size_t size, bool zero) noexcept;
     bool post(slot& s) noexcept;
     void free_orphan(slot& s) noexcept;            // [M]

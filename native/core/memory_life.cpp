@@ -96,6 +96,8 @@ void memory_system::owner_gone(window& w) noexcept {
     }
     w.warm.fill(nullptr);
     w.oldest.fill(nullptr);
+    w.slots.store(0, std::memory_order_relaxed);
+    w.slot_bytes.store(0, std::memory_order_relaxed);
     // One call for all the private header pages and views of the interpreter that is gone.
     arena_.unmap(w.index, 0, arena_.capacity());
     w.taken = false;

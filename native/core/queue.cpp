@@ -64,12 +64,15 @@ outcome queue::put_under_lock(party_id by, message& m, wakeup& owed) {
         return outcome::closed;
     }
     if (hand_over_under_lock(m, owed)) {
+        ++put_;
+        ++got_;
         return outcome::ok;
     }
     if (!putters_.empty() || full_under_lock()) {
         return outcome::would_block; // Q2; room that a getter just made is for those parked
     }
     items_.push_back({std::move(m), by});
+    ++put_;
     return outcome::ok;
 }
 
@@ -79,6 +82,7 @@ outcome queue::get_under_lock(message& out, wakeup& owed) {
     }
     out = std::move(items_.front().what);
     items_.pop_front();
+    ++got_;
     static_cast<void>(admit_one_under_lock(owed));
     return outcome::ok;
 }
@@ -109,6 +113,7 @@ bool queue::admit_one_under_lock(wakeup& owed) noexcept {
         }
         putters_.unlink(*p);
         if (p->who->complete(outcome::ok, owed, p->tag)) {
+            ++put_;
             return true;
         }
         *p->cargo = std::move(items_.back().what);
@@ -165,6 +170,7 @@ void queue::shut_down(bool immediate) noexcept {
         shut_ = true;
         if (immediate) {
             dropped.swap(items_);
+            dropped_ += dropped.size();
         }
         end_parked_under_lock(end::send);
         end_parked_under_lock(end::recv); // there are none while items lie here (Q1)
@@ -195,6 +201,18 @@ std::size_t queue::parked_getters() noexcept {
 std::size_t queue::parked_putters() noexcept {
     const std::lock_guard guard(lock_);
     return putters_.size();
+}
+
+queue::portrait queue::draw() {
+    const std::lock_guard guard(lock_);
+    return {.put = put_,
+            .got = got_,
+            .dropped = dropped_,
+            .items = items_.size(),
+            .waiting_getters = getters_.size(),
+            .waiting_putters = putters_.size(),
+            .shut = shut_,
+            .users = users_.open_holders()};
 }
 
 void queue::add_holder(end, party& by) {
@@ -256,7 +274,7 @@ std::size_t queue::unbind_some_under_lock(party_id who, std::span<message> dropp
         }
     }
     if (some_leave) {
-        std::erase_if(items_, [](const item& each) { return each.from == leaving; });
+        dropped_ += std::erase_if(items_, [](const item& each) { return each.from == leaving; });
     }
     return count;
 }

@@ -50,6 +50,19 @@ class queue final : public conduit {
     [[nodiscard]] bool full() noexcept;
     [[nodiscard]] std::size_t parked_getters() noexcept;
     [[nodiscard]] std::size_t parked_putters() noexcept;
+    /// For inspection: all of one moment. Changes nothing; may throw std::bad_alloc.
+    struct portrait {
+        std::uint64_t put = 0;     ///< messages put in or handed over
+        std::uint64_t got = 0;     ///< of these, taken out
+        std::uint64_t dropped = 0; ///< of these, dropped: by a shutdown, or with the party that had put them
+        std::size_t items = 0;     ///< the rest, and markers of what a dead party had put
+        std::size_t waiting_getters = 0;
+        std::size_t waiting_putters = 0;
+        bool shut = false;
+        std::vector<party_id> users; ///< hold the queue
+    };
+    [[nodiscard]] portrait draw();
+
     /// How long the next get or put that has to wait spins first.
     [[nodiscard]] futex::nanoseconds spins(end which) const noexcept {
         return (which == end::recv ? get_spin_ : put_spin_).get();
@@ -105,6 +118,9 @@ class queue final : public conduit {
     parking_queue putters_;
     association users_; ///< holders and ends in flight only
     bool shut_ = false;
+    std::uint64_t put_ = 0;
+    std::uint64_t got_ = 0;
+    std::uint64_t dropped_ = 0;
 };
 
 } // namespace isthmus::core

@@ -101,6 +101,11 @@ interpreter_ref registry::attach(void* state, std::int64_t number, bool own_gil,
     return record;
 }
 
+void registry::name_it(interpreter& record, std::optional<std::string> name) noexcept {
+    const std::lock_guard guard(lock_);
+    record.name = std::move(name);
+}
+
 interpreter_ref registry::find(const void* state, std::int64_t number) const {
     const std::lock_guard guard(lock_);
     const auto place = std::ranges::find_if(

@@ -38,10 +38,11 @@ struct interpreter {
 
     std::uint64_t identity = 0;      ///< ours, never reused
     std::int64_t number = 0;         ///< CPython's id; starts again at 0 when CPython is initialised again
-    std::optional<std::string> name; ///< for people; written before anybody else knows the record
-    void* state = nullptr;           ///< PyInterpreterState; never read once `gone`
-    void* anchor = nullptr;          ///< a thread state that keeps `state` from having none; under its GIL
-    std::uint64_t anchor_id = 0;     ///< CPython's id of that thread state
+    std::optional<std::string> name; ///< for people; given by `name_it` before Python knows the record
+    std::atomic<const char*> whence{"unknown"}; ///< who made it, in CPython's words; static
+    void* state = nullptr;                      ///< PyInterpreterState; never read once `gone`
+    void* anchor = nullptr;      ///< a thread state that keeps `state` from having none; under its GIL
+    std::uint64_t anchor_id = 0; ///< CPython's id of that thread state
     bool is_main = false;
     bool created_here = false; ///< isthmus made it, so isthmus ends it
     bool own_gil = false;
@@ -92,12 +93,22 @@ class registry {
     /// A new record for `state`, with a window of its own, or main's if it runs under main's GIL. May throw.
     interpreter_ref attach(void* state, std::int64_t number, bool own_gil, bool is_main, bool created_here);
 
+    /// Once, by who made it. Those that look at the registry may see the record without it before.
+    void name_it(interpreter& record, std::optional<std::string> name) noexcept;
+
     /// The record of the interpreter at `state` that has CPython's id `number`; null if none is attached.
     [[nodiscard]] interpreter_ref find(const void* state, std::int64_t number) const;
     [[nodiscard]] interpreter_ref find_number(std::int64_t number) const;
     [[nodiscard]] interpreter_ref find_identity(std::uint64_t identity) const;
     [[nodiscard]] interpreter_ref find_party(party_id who) const;
     [[nodiscard]] std::vector<interpreter_ref> all() const;
+    /// For a look at all of them, oldest first. Under the lock: `visit` takes none and calls nothing.
+    template <typename Visit> void inspect(Visit visit) const {
+        const std::lock_guard guard(lock_);
+        for (const interpreter_ref& each : records_) {
+            visit(*each);
+        }
+    }
     /// The interpreter that serves a window's inbox: its owner; main for the window that interpreters under
     /// main's GIL share.
     [[nodiscard]] interpreter* server_of(const window& view) const noexcept;

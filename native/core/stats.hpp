@@ -37,6 +37,9 @@ enum class counter : std::uint8_t {
     count_
 };
 
+/// As it is written in inspection; static.
+[[nodiscard]] const char* name_of(counter which) noexcept;
+
 class statistics {
   public:
     static void add(counter which, std::uint64_t amount = 1) noexcept {

@@ -8,6 +8,7 @@
 
 #include "core/death_notice.hpp"
 #include "core/errand.hpp"
+#include "core/inspector.hpp"
 #include "core/stats.hpp"
 
 #include <cstdio>
@@ -85,6 +86,7 @@ bool stop_calls(const core::interpreter_ref& record, core::futex::nanoseconds un
         }
     }
     std::fflush(nullptr);
+    core::the_inspector().stop(); // as exit() would
     _exit(1);
 }
 

@@ -111,6 +111,7 @@ core::interpreter_ref attach_current(creation made) {
     const bool own_gil = created_here ? made == creation::own_gil : is_main || has_own_gil(state);
     core::interpreter_ref record =
         core::interpreters().attach(state, PyInterpreterState_GetID(state), own_gil, is_main, created_here);
+    record->whence.store(compat::whence(state));
     try {
         set_token(state, record->identity);
         record->twins_allowed.store(install_bytesio_guard(&is_foreign_twin));

@@ -104,7 +104,7 @@ core::interpreter_ref make(state& s, py::creation kind, std::optional<std::strin
     core::interpreter_ref record;
     try {
         record = furnish(std::move(path), kind);
-        record->name = std::move(label);
+        core::interpreters().name_it(*record, std::move(label));
     } catch (const py::python_error&) {
         PyErr_Print();
     } catch (const std::bad_alloc&) {

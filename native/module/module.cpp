@@ -5,6 +5,7 @@
 #include "module/closed_event.hpp"
 #include "module/descriptors.hpp"
 #include "module/ends.hpp"
+#include "module/inspection_functions.hpp"
 #include "module/interpreters.hpp"
 #include "module/memory_functions.hpp"
 #include "module/pending_calls.hpp"
@@ -202,6 +203,10 @@ PyMethodDef functions[] = {
     {"is_shareable", is_shareable, METH_O,
      "is_shareable(obj, /)\n--\n\nWhether `send` would take `obj`, in depth."},
     {"stats", stats, METH_NOARGS, nullptr},
+    {"inspection_serve", inspection_serve, METH_NOARGS, nullptr},
+    {"inspection_stop", inspection_stop, METH_NOARGS, nullptr},
+    {"inspection_path", inspection_path, METH_NOARGS, nullptr},
+    {"inspection_snapshot", inspection_snapshot, METH_NOARGS, nullptr},
     {"identity", identity, METH_NOARGS, nullptr},
     {"doctor_facts", doctor_facts, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};

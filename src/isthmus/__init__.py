@@ -10,6 +10,8 @@ Names follow PEP 554 of 2017 and PEP 734 (`concurrent.interpreters`).
 
 from __future__ import annotations
 
+import os as _os
+
 from isthmus import _at_fork as _at_fork
 from isthmus._errors import (
     ExceptionInfo,
@@ -48,6 +50,7 @@ from isthmus._stats import Statistics, stats
 
 TYPE_CHECKING = False  # as typing's; importing that costs every new interpreter milliseconds
 if TYPE_CHECKING:
+    from isthmus import inspection as inspection
     from isthmus._queues import (
         UNBOUND,
         UNBOUND_ERROR,
@@ -105,11 +108,16 @@ __all__ = [
     "stats",
 ]
 
+if _os.environ.get("ISTHMUS_INSPECTION") == "1":
+    from isthmus import _serve_on_import as _serve_on_import
+
 del TYPE_CHECKING
 _LAZY = frozenset(name for name in __all__ if name not in globals())
 
 
 def __getattr__(name: str) -> object:
+    if name == "inspection":  # it needs dataclasses, json and socket
+        return __import__("isthmus.inspection", fromlist=(name,))
     # Exceptions and markers of queues derive from `queue`'s: who uses no queue need not import that.
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The `isthmus` command: `map`, `doctor` and `bench`.
+"""The `isthmus` command: `map`, `doctor`, `top` and `bench`.
 
 Every worker interpreter imports this package on its way to `isthmus.cli.worker`, so it imports nothing at its
 top that only the command needs.
@@ -54,7 +54,7 @@ def _leave(status: int, stuck: bool) -> int:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    from isthmus.cli import doctor
+    from isthmus.cli import doctor, top
     from isthmus.cli import map as map_command
     from isthmus.cli.errors import OneLineParser
 
@@ -70,6 +70,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     one = commands.add_parser("doctor", help=doctor.SUMMARY, description=doctor.DESCRIPTION)
     doctor.add_arguments(one)
     one.set_defaults(run=doctor.run)
+
+    one = commands.add_parser("top", help=top.SUMMARY, description=top.DESCRIPTION)
+    top.add_arguments(one)
+    one.set_defaults(run=top.run)
 
     _add_bench(commands, wanted="bench" in arguments[:1])
     return parser
