@@ -45,7 +45,8 @@ bool helper::start(work_fn work, void* context) noexcept {
     running_.store(true, std::memory_order_release); // first: its work may leave
     to_join_ = pthread_create(&thread_, nullptr, &helper::body, this) == 0;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (!to_join_) {
+    refused_ = !to_join_;
+    if (refused_) {
         running_.store(false, std::memory_order_release);
     }
     return to_join_;

@@ -28,6 +28,8 @@ class helper {
     /// Starts the thread if none runs. False: no thread could be made, or the last one is being stopped;
     /// releases wait for the owner's own calls. Under the owner's GIL.
     bool start(work_fn work, void* context) noexcept;
+    /// Whether the last start failed for want of a thread. Under the owner's GIL.
+    [[nodiscard]] bool refused() const noexcept { return refused_; }
     /// Any thread, no GIL, lock-free: something was posted.
     void notify() noexcept {
         if (signal_.exchange(pending, std::memory_order_acq_rel) == idle) {
@@ -69,7 +71,8 @@ class helper {
     std::atomic<bool> running_{false};
     std::atomic<bool> working_{false};
     std::atomic<bool> in_users_code_{false};
-    std::mutex ending_;    ///< guards the joining: two at once must not join twice
+    std::mutex ending_; ///< guards the joining: two at once must not join twice
+    bool refused_ = false;
     bool to_join_ = false; ///< a thread was made and not joined
     work_fn work_ = nullptr;
     void* context_ = nullptr;

@@ -56,6 +56,7 @@ struct interpreter {
     std::atomic<bool> exited{false};       ///< its exit handler has run
     std::atomic<bool> ended_here{false};   ///< one closer wins
     inbox errands;                         ///< any thread posts, its helper runs them
+    bool runs_errands = false;             ///< a thread of its own does, for want of a helper; under its GIL
     helper service;                        ///< its helper, unless a window of its own brings one
     std::atomic<std::uint32_t> loans{0};   ///< buffers its exporters have lent and will get back
     std::atomic<void*> helping{nullptr};   ///< its helper's thread state, while that is inside

@@ -4,6 +4,7 @@
 #include "cpython/interruption.hpp"
 #include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
+#include "cpython/waiting.hpp"
 
 #include "core/errand.hpp"
 #include "core/stats.hpp"
@@ -81,6 +82,7 @@ std::vector<core::interpreter_ref> ours() {
 }
 
 void main_exits(core::interpreter& main) {
+    finalise_here();
     const core::futex::nanoseconds until = core::futex::now() + patience;
     // All at once: code in one may wait for what it runs in another.
     for (const core::interpreter_ref& record : ours()) {
@@ -244,11 +246,18 @@ void start_helper(core::interpreter& here) noexcept {
     }
 }
 
-void start_errands(core::interpreter& here) noexcept {
+bool start_errands(core::interpreter& here) noexcept {
     core::helper& helper = core::helper_of(here);
-    if (!here.entry.is_shut() && helper.start(serve, &here) && !here.errands.empty()) {
+    if (here.entry.is_shut()) {
+        return true; // whoever shut it runs them
+    }
+    if (!helper.start(serve, &here)) {
+        return !helper.refused();
+    }
+    if (!here.errands.empty()) {
         helper.notify();
     }
+    return true;
 }
 
 close_result close_interpreter(const core::interpreter_ref& record) {
