@@ -167,22 +167,25 @@ void arena::punch(std::size_t offset, std::size_t length) const noexcept {
     }
 }
 
-bool arena::refound(void (*copy_live)(const std::byte* from, std::byte* to, void* context),
-                    void* context) noexcept {
+bool arena::refound(void (*copy_live)(std::byte* to, void* context), void* context) noexcept {
     const int fd = make_memory(capacity_);
-    if (fd < 0) {
-        return false;
-    }
-    void* fresh = mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (fresh == MAP_FAILED) {
+    // Without a descriptor the memory has no name and no seals, and is the same otherwise.
+    const int flags = MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
+    void* const mapped = mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, flags, fd, 0);
+    if (fd >= 0) {
         close(fd);
+    }
+    if (mapped == MAP_FAILED) {
         return false;
     }
-    copy_live(master_, static_cast<std::byte*>(fresh), context);
+    auto* const fresh = static_cast<std::byte*>(mapped);
+    copy_live(fresh, context);
+    const bool replaced = duplicate(fresh, master_, capacity_) &&
+                          duplicate(fresh, master_ + capacity_, capacity_) &&
+                          mprotect(master_ + capacity_, capacity_, PROT_READ) == 0;
     munmap(fresh, capacity_);
-    const bool mapped = map_masters(fd);
-    close(fd);
-    return mapped;
+    madvise(master_, master_count * capacity_, MADV_DONTDUMP);
+    return replaced;
 }
 
 } // namespace isthmus::core

@@ -76,10 +76,10 @@ class arena {
     void punch(std::size_t offset, std::size_t length) const noexcept;
 
     /// Fork, in the child: gives this process memory of its own under the same addresses. `copy_live` is
-    /// called with the old and the new writable master and copies what must survive; afterwards the caller
-    /// maps the blocks again. Async-signal-safe. `false`: no memory, the child must not go on.
-    bool refound(void (*copy_live)(const std::byte* from, std::byte* to, void* context),
-                 void* context) noexcept;
+    /// called with the new writable master while the old one is there, and copies what must survive;
+    /// afterwards the caller maps the blocks again. Needs no descriptor. Async-signal-safe. `false`: no
+    /// memory, the child must not go on.
+    bool refound(void (*copy_live)(std::byte* to, void* context), void* context) noexcept;
 
   private:
     bool reserve_exactly(std::size_t capacity, unsigned windows) noexcept;

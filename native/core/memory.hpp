@@ -143,6 +143,9 @@ class memory_system {
     void leave_block(window& w, slot& s) noexcept; // [M]
     void disown(window& w, slot& s) noexcept;      // [M]
     bool remap_in_child(slot& s) noexcept;         // [M]
+    void take_snapshot() noexcept;                 // [M]
+    void drop_snapshot() noexcept;                 // [M]
+    void copy_live(std::byte* to) const noexcept;  // [M]
     std::size_t offset_of(const slot& s) const noexcept { return index_of(s) << unit_shift; }
 
     arena arena_;
@@ -156,6 +159,8 @@ class memory_system {
     std::atomic<std::size_t> idle_bytes_{0};
     counted_mutex lock_;
     int fork_pipe_[2] = {-1, -1};
+    std::byte* snapshot_ = nullptr; ///< of what is live, where a fork finds no descriptors for its pipe
+    std::size_t snapshot_size_ = 0;
 };
 
 /// The one instance. Never destroyed.

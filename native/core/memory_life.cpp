@@ -4,12 +4,15 @@
 
 #include "core/stats.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
+#include <utility>
 
 namespace isthmus::core {
 
@@ -147,16 +150,58 @@ void memory_system::leave_block(window& w, slot& s) noexcept {
 // Fork (H3). Parent and child would share payload pages, header pages of owners included. So the child,
 // before it runs any code, copies what is live into memory of its own under the same addresses, and the
 // parent waits: it holds the GIL of the forking thread, hence nothing of that interpreter changes meanwhile.
-// The child's end of the pipe closes when it is done, or dead.
+// The child's end of the pipe closes when it is done, or dead. Without descriptors for a pipe nobody can
+// wait: then the parent copies first, and the child copies that.
 
 void memory_system::before_fork() noexcept {
     lock_.lock();
     if (all_ != nullptr && pipe2(fork_pipe_, O_CLOEXEC) != 0) {
         fork_pipe_[0] = fork_pipe_[1] = -1;
+        take_snapshot();
+    }
+}
+
+void memory_system::take_snapshot() noexcept {
+    snapshot_size_ = 0;
+    for (const slot* s = all_; s != nullptr; s = s->all_next) {
+        snapshot_size_ += s->state.load(std::memory_order_relaxed) == slot::use::live ? s->touched : 0;
+    }
+    void* const place = mmap(nullptr, std::max(snapshot_size_, page_size), PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (place == MAP_FAILED) {
+        return;
+    }
+    snapshot_ = static_cast<std::byte*>(place);
+    std::byte* to = snapshot_;
+    for (const slot* s = all_; s != nullptr; s = s->all_next) {
+        if (s->state.load(std::memory_order_relaxed) == slot::use::live) {
+            std::memcpy(to, arena_.master_at(offset_of(*s)), s->touched);
+            to += s->touched;
+        }
+    }
+}
+
+void memory_system::drop_snapshot() noexcept {
+    if (snapshot_ != nullptr) {
+        munmap(std::exchange(snapshot_, nullptr), std::max(snapshot_size_, page_size));
+    }
+}
+
+/// Into the new memory of a child, from where the fork left it.
+void memory_system::copy_live(std::byte* to) const noexcept {
+    const std::byte* from = snapshot_;
+    for (const slot* s = all_; s != nullptr; s = s->all_next) {
+        if (s->state.load(std::memory_order_relaxed) != slot::use::live) {
+            continue;
+        }
+        const std::size_t offset = offset_of(*s);
+        std::memcpy(to + offset, snapshot_ != nullptr ? from : arena_.master_at(offset), s->touched);
+        from += snapshot_ != nullptr ? s->touched : 0;
     }
 }
 
 void memory_system::after_fork_in_parent() noexcept {
+    drop_snapshot();
     if (fork_pipe_[0] >= 0) {
         close(fork_pipe_[1]);
         char byte = 0;
@@ -170,15 +215,8 @@ void memory_system::after_fork_in_parent() noexcept {
 
 void memory_system::after_fork_in_child() noexcept {
     if (all_ != nullptr) {
-        const auto copy_live = [](const std::byte* from, std::byte* to, void* self) {
-            const auto* memory = static_cast<memory_system*>(self);
-            for (slot* s = memory->all_; s != nullptr; s = s->all_next) {
-                if (s->state.load(std::memory_order_relaxed) == slot::use::live) {
-                    std::memcpy(to + memory->offset_of(*s), from + memory->offset_of(*s), s->touched);
-                }
-            }
-        };
-        bool whole = arena_.refound(copy_live, this);
+        const auto copy = [](std::byte* to, void* self) { static_cast<memory_system*>(self)->copy_live(to); };
+        bool whole = (fork_pipe_[0] >= 0 || snapshot_ != nullptr) && arena_.refound(copy, this);
         for (slot* s = all_; whole && s != nullptr; s = s->all_next) {
             whole = remap_in_child(*s);
         }
@@ -189,6 +227,7 @@ void memory_system::after_fork_in_child() noexcept {
             std::_Exit(127);
         }
     }
+    drop_snapshot();
     if (fork_pipe_[0] >= 0) {
         close(fork_pipe_[0]);
         close(fork_pipe_[1]);

@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <unistd.h>
 
@@ -40,10 +42,52 @@ void read_variable(const char* name, std::size_t& target) {
     }
 }
 
+/// The first line of a file of the kernel's; empty if there is none.
+std::string first_line(const std::string& path) {
+    std::string line;
+    std::ifstream file(path);
+    std::getline(file, line);
+    return line;
+}
+
+/// The least that `file` says in the control group `path` below `root` and in those it is part of; SIZE_MAX:
+/// no limit.
+std::size_t least_limit(const std::string& root, std::string path, const char* file) {
+    std::size_t least = SIZE_MAX;
+    for (;;) {
+        least = std::min(least, parse_size(first_line(root + path + file)).value_or(SIZE_MAX));
+        if (path.size() <= 1) {
+            return least;
+        }
+        path.resize(std::max<std::size_t>(path.rfind('/', path.size() - 2) + 1, 1));
+    }
+}
+
+/// What the control groups of this process let it have. In a container the path may be one of the host's;
+/// then that of the root, where the container's own lies, is all that is found.
+std::size_t control_group_limit() {
+    constexpr std::string_view first = ":memory:";
+    constexpr std::string_view second = "0::";
+    std::size_t least = SIZE_MAX;
+    std::ifstream groups("/proc/self/cgroup");
+    for (std::string line; std::getline(groups, line);) {
+        if (const auto place = line.find(first); place != std::string::npos) {
+            const std::string path = line.substr(place + first.size()) + "/";
+            least = std::min(least, least_limit("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes"));
+        } else if (line.starts_with(second)) {
+            const std::string path = line.substr(second.size()) + "/";
+            least = std::min(least, least_limit("/sys/fs/cgroup", path, "memory.max"));
+        }
+    }
+    return least;
+}
+
+/// Idle blocks are of use to nobody else, and the kernel cannot take them back.
 std::size_t default_budget() {
     const long pages = sysconf(_SC_PHYS_PAGES);
     const std::size_t memory = pages > 0 ? static_cast<std::size_t>(pages) * page_size : 0;
-    return std::clamp(memory / 16, std::size_t{64} << 20, std::size_t{1} << 30);
+    const std::size_t budget = std::clamp(memory / 16, std::size_t{64} << 20, std::size_t{1} << 30);
+    return std::min(budget, control_group_limit() / 8);
 }
 
 std::size_t default_mapping_cap() {

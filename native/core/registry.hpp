@@ -65,6 +65,7 @@ struct interpreter {
     std::atomic<bool> ended_here{false};  ///< one closer wins
     std::atomic<bool> stopping{false};    ///< the process exits: its runs and calls are interrupted
     errand_inbox errands;                 ///< any thread posts, its helper runs them
+    bool runs_errands = false;            ///< a thread of its own does, for want of a helper; under its GIL
     gate calls; ///< who runs a posted call is inside; shut once it runs no more of them
     std::atomic<unsigned long> caller{0}; ///< CPython's id of the thread that runs a posted call
     std::shared_ptr<death_notice> death;  ///< given once it is gone

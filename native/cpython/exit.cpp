@@ -5,6 +5,7 @@
 #include "cpython/keyboard.hpp"
 #include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
+#include "cpython/waiting.hpp"
 
 #include "core/death_notice.hpp"
 #include "core/errand.hpp"
@@ -106,6 +107,7 @@ std::vector<core::interpreter_ref> ours() {
 }
 
 void main_exits(core::interpreter& main) {
+    finalise_here();
     const core::futex::nanoseconds until = core::futex::now() + patience;
     // All at once: code in one may wait for what it runs in another.
     for (const core::interpreter_ref& record : core::interpreters().all()) {
@@ -264,7 +266,9 @@ bool enter_and_drain(core::interpreter& record) {
         drain(record);
         core::helper& helper = core::helper_of(record);
         helper.enter_users_code();
-        core::run_errands(record);
+        if (!record.runs_errands) {
+            core::run_errands(record);
+        }
         helper.leave_users_code();
         PyThreadState_Clear(thread);
         rests = may_rest(record) && helper.leave();
@@ -286,14 +290,19 @@ void start_helper(core::interpreter& here) noexcept {
     }
 }
 
-void start_errands(core::interpreter& here) noexcept {
+bool start_errands(core::interpreter& here) noexcept {
     core::helper& helper = core::helper_of(here);
     if (helper.running() || here.entry.is_shut()) {
-        return;
+        return true; // or whoever shut it runs them
     }
-    if (helper.start(serve, &here) && !here.errands.empty()) {
+    const auto found = helper.ensure(serve, &here);
+    if (found == core::helper::presence::impossible) {
+        return false;
+    }
+    if (found == core::helper::presence::running && !here.errands.empty()) {
         helper.notify();
     }
+    return true;
 }
 
 bool start_calls(core::interpreter& of) noexcept {

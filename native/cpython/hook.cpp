@@ -20,9 +20,12 @@ constinit PyMemAllocatorEx original{};
 /// The windows' addresses, copied here once so that a free costs no look at the runtime.
 constinit std::uintptr_t arena_begin = 0;
 constinit std::size_t arena_size = 0;
-/// Smallest size that is placed; SIZE_MAX while placement is off, so that one comparison decides. Atomic:
-/// read by every thread.
-constinit std::atomic<std::size_t> threshold{SIZE_MAX};
+/// What a probe asks for. Nobody else does: there is no such room, so an answer harms nothing. Less than the
+/// largest size, so that CPython's debug hooks, which add some bytes, pass it on.
+constexpr std::size_t never = PY_SSIZE_T_MAX - 4096;
+/// Smallest size that is placed; `never` while placement is off, so that one comparison decides. Atomic: read
+/// by every thread.
+constinit std::atomic<std::size_t> threshold{never};
 /// The allocator that was on top when a probe last landed in a slot (tracemalloc may wrap us).
 constinit PyMemAllocatorEx proved{};
 
@@ -31,14 +34,12 @@ core::window* placing_window(core::interpreter*& record) noexcept {
     return record != nullptr && record->open() ? record->view : nullptr;
 }
 
-/// Set whenever this thread asks for a block that is large enough: tells a probe that the hook is in the
-/// chain, even when no slot could be had.
+/// Set by a probe that arrives: the hook is in the chain.
 thread_local constinit bool asked = false;
 
 void* place(std::size_t size, std::size_t expected, bool zero) noexcept {
-    asked = true;
     core::interpreter* record = nullptr;
-    core::window* const view = placing_window(record);
+    core::window* const view = size < never ? placing_window(record) : nullptr;
     return view != nullptr ? core::memory().allocate(*view, record->identity, size, expected, zero) : nullptr;
 }
 
@@ -53,6 +54,7 @@ std::size_t with_headroom(std::size_t size) noexcept {
 // one comparison, and everything else is out of line, so that no stack frame is set up for it.
 
 [[gnu::noinline, gnu::cold]] void* malloc_large(void* ctx, std::size_t size) {
+    asked = asked || size == never;
     void* const placed = place(size, size, false);
     return placed != nullptr ? placed : original.malloc(ctx, size);
 }
@@ -187,11 +189,17 @@ bool same(const PyMemAllocatorEx& a, const PyMemAllocatorEx& b) noexcept {
     return a.ctx == b.ctx && a.malloc == b.malloc && a.free == b.free;
 }
 
-/// A large object allocation goes through the hook.
+/// A large object allocation goes through the hook, whatever else is in the chain.
 bool reached() noexcept {
     asked = false;
-    PyObject_Free(PyObject_Malloc(threshold.load(std::memory_order_relaxed)));
+    PyObject_Free(PyObject_Malloc(never));
     return asked;
+}
+
+bool is_on_top() noexcept {
+    PyMemAllocatorEx now{};
+    PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &now);
+    return same(now, proved);
 }
 
 /// All threads of the process have executed a full barrier since the call began.
@@ -217,7 +225,8 @@ void wrap_under_tracemalloc() {
 } // namespace
 
 bool install_hook() {
-    if (original.malloc != nullptr) {
+    // A host that initialises CPython again begins with CPython's own allocators.
+    if (original.malloc != nullptr && (is_on_top() || reached())) {
         return true;
     }
     if (!compat::tracemalloc_is_on()) {
@@ -238,7 +247,7 @@ bool install_hook() {
         return true;
     });
     PyErr_Clear(); // main's, where nobody asked for anything
-    return original.malloc != nullptr;
+    return reached();
 }
 
 bool switch_placement_on() {
@@ -256,14 +265,14 @@ bool switch_placement_on() {
     }
     threshold.store(core::memory().chosen().threshold, std::memory_order_seq_cst);
     if (!reached()) {
-        threshold.store(SIZE_MAX, std::memory_order_seq_cst);
+        threshold.store(never, std::memory_order_seq_cst);
         return false;
     }
     return true;
 }
 
 bool placement_is_on() noexcept {
-    return threshold.load(std::memory_order_relaxed) != SIZE_MAX;
+    return threshold.load(std::memory_order_relaxed) != never;
 }
 
 bool hook_in_place() noexcept {

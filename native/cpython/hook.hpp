@@ -14,7 +14,8 @@
 
 namespace isthmus::py {
 
-/// Installs the hook, passing everything through. Needs an attached thread. Idempotent. If tracemalloc is
+/// Installs the hook, passing everything through; puts it back if it is gone, as after a host has initialised
+/// CPython again. Needs an attached thread. Idempotent. If tracemalloc is
 /// tracing, it is stopped and started again on top of the hook, with a RuntimeWarning that the traces so far
 /// are gone (H5). False with a Python error set.
 [[nodiscard]] bool install_hook();

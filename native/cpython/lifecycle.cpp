@@ -6,6 +6,7 @@
 #include "cpython/hook.hpp"
 #include "cpython/selftest.hpp"
 #include "cpython/twin.hpp"
+#include "cpython/waiting.hpp"
 
 #include "core/stats.hpp"
 
@@ -35,6 +36,14 @@ void set_token(PyInterpreterState* state, std::uint64_t identity) {
     }
     const ref value = require(PyLong_FromUnsignedLongLong(identity));
     require(PyDict_SetItemString(dict, token_name, value.get()));
+    if (state == PyInterpreterState_Main()) {
+        begin_life();
+        // Dies with the interpreter state, after everything of the user's.
+        static constexpr char name[] = "isthmus.life";
+        static char no_memory_of_ours = 0;
+        const ref end = require(PyCapsule_New(&no_memory_of_ours, name, [](PyObject*) { end_life(); }));
+        require(PyDict_SetItemString(dict, name, end.get()));
+    }
 }
 
 /// Whether an interpreter that somebody else made has a GIL of its own. Only the standard library's private

@@ -36,8 +36,9 @@ void warn_if_copying();
 void start_helper(core::interpreter& here) noexcept;
 
 /// Starts the helper that runs the errands of `here`, needed from its first loan on even if no other
-/// interpreter is there: a message that holds one may be dropped without the GIL. Under its GIL.
-void start_errands(core::interpreter& here) noexcept;
+/// interpreter is there: a message that holds one may be dropped without the GIL. Under its GIL. False: no
+/// thread could be made.
+bool start_errands(core::interpreter& here) noexcept;
 
 /// Makes sure that somebody runs the calls that are posted to `of`, before a post and after it: its helper,
 /// or who closes it. Any GIL. False: no thread can be made.

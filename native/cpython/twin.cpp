@@ -215,12 +215,29 @@ void forbid_twins() noexcept {
     forbidden.store(true);
 }
 
-void drain(core::interpreter& here) noexcept {
+namespace {
+
+/// Nothing else would run them. Not within one of them: their order is kept.
+void run_errands_here(core::interpreter& here) {
+    if (std::exchange(here.runs_errands, true)) {
+        return;
+    }
+    const std::unique_ptr<bool, void (*)(bool*)> done(&here.runs_errands,
+                                                      [](bool* running) { *running = false; });
+    core::run_errands(here);
+}
+
+} // namespace
+
+void drain(core::interpreter& here) {
     if (here.view != nullptr && !here.view->box.empty()) {
         memory().drain(*here.view, drop_keeper);
     }
     if (!here.errands.empty()) [[unlikely]] {
-        start_errands(here); // it may be missing: after a fork, or where no thread could be made
+        // The helper may be missing: after a fork, or where no thread could be made.
+        if (!start_errands(here)) {
+            run_errands_here(here);
+        }
     }
 }
 

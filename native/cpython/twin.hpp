@@ -40,8 +40,10 @@ void unpin(core::interpreter& here, core::share held);
 void forbid_twins() noexcept;
 
 /// Runs the releases of slots that others posted to this interpreter. Under its GIL; no user code runs:
-/// `bytes` and `str` die silently. Errands are left to the helper. Cheap when there is nothing.
-void drain(core::interpreter& here) noexcept;
+/// `bytes` and `str` die silently. Errands are left to the helper; only where no thread can be made for one
+/// they, and with them code of the user's, run here. Cheap when there is nothing. Not noexcept: see
+/// core::errand::run.
+void drain(core::interpreter& here);
 /// The owner table entries of a window whose interpreter is gone: forgotten, not touched.
 void forget_copies(const core::window& view) noexcept;
 

@@ -57,11 +57,18 @@ void arm(std::size_t i) noexcept {
 enum class place : std::uint8_t { unknown, main, other };
 constinit thread_local place this_thread = place::unknown;
 
+constinit std::atomic<std::uint64_t> lives_ended{0};
+/// The kernel's id of the thread that finalises CPython; 0: nobody does.
+constinit std::atomic<long> finaliser{0};
+
 /// In a forked child the thread that forked is the main one, and the parent's main thread waits no more.
 void after_fork_in_child() noexcept {
     forget_other_threads_runs(this_thread == place::main);
     this_thread = place::main;
     main_wait.store(nullptr);
+    if (finaliser.load() != 0) {
+        finaliser.store(syscall(SYS_gettid));
+    }
 }
 
 } // namespace
@@ -77,6 +84,12 @@ bool on_main_thread() noexcept {
 void arm_ctrl_c() noexcept {
     static_assert(watched.front() == SIGINT);
     arm(0);
+}
+
+/// Without a thread that runs main's exit handlers it is the main thread, which may wait in a destructor.
+static bool finalises() noexcept {
+    const long by = finaliser.load();
+    return by != 0 ? syscall(SYS_gettid) == by : on_main_thread();
 }
 
 core::wait_site site_of_this_thread(const core::interpreter& here) noexcept {
@@ -102,10 +115,30 @@ core::wait_site site_of_this_thread(const core::interpreter& here) noexcept {
     return site;
 }
 
-void reattach(PyThreadState* saved) {
-    // The main thread is the one that finalises; it may wait in a destructor and go on.
-    while (Py_IsFinalizing() != 0 && !on_main_thread()) {
-        pause();
+std::uint64_t life() noexcept {
+    return lives_ended.load();
+}
+
+void begin_life() noexcept {
+    finaliser.store(0);
+}
+
+void end_life() noexcept {
+    lives_ended.fetch_add(1);
+}
+
+void finalise_here() noexcept {
+    static_cast<void>(on_main_thread()); // registers for forks
+    finaliser.store(syscall(SYS_gettid));
+}
+
+void reattach(PyThreadState* saved, std::uint64_t began) {
+    // The first is so from before main is torn down until CPython is initialised again, the second from then
+    // on.
+    if ((Py_IsFinalizing() != 0 && !finalises()) || life() != began) {
+        for (;;) {
+            pause();
+        }
     }
     assert(core::held_locks::here() == 0); // invariant 8
     PyEval_RestoreThread(saved);

@@ -18,6 +18,7 @@
 #include "core/waiter.hpp"
 
 #include <cassert>
+#include <cstdint>
 
 namespace isthmus::py {
 
@@ -31,10 +32,19 @@ void arm_ctrl_c() noexcept;
 /// For the thread of a run in `here`: interruptible by others. Under the GIL of `here`.
 [[nodiscard]] core::wait_site site_of_this_thread(const core::interpreter& here) noexcept;
 
-/// Takes the GIL back after `PyEval_SaveThread`. If CPython is finalising, other threads must not (H16): they
-/// are parked for ever, without touching Python again. Not noexcept: CPython 3.13 may unwind the thread from
-/// here.
-void reattach(PyThreadState* saved);
+/// Counts the lives of CPython: a host may initialise it again after finalising. Any thread.
+[[nodiscard]] std::uint64_t life() noexcept;
+/// Main attaches.
+void begin_life() noexcept;
+/// Main's interpreter state is torn down: no thread of this life may attach any more.
+void end_life() noexcept;
+/// The calling thread runs main's exit handlers: it finalises, and alone may wait and go on while that lasts.
+void finalise_here() noexcept;
+
+/// Takes the GIL back after `PyEval_SaveThread` in the life `began`. If CPython is finalising, or has since,
+/// other threads must not (H16): they are parked for ever, without touching Python again. Not noexcept:
+/// CPython 3.13 may unwind the thread from here.
+void reattach(PyThreadState* saved, std::uint64_t began);
 
 /// Calls `operation(site)` with the GIL released until it ends with anything but `interrupted`; in between,
 /// signal handlers run. Throws python_error if one raised, or the run was interrupted: the operation has then
@@ -53,13 +63,14 @@ template <typename Operation> core::outcome wait_for(const core::interpreter& he
         core::outcome how{};
         bool out_of_memory = false;
         assert(core::held_locks::here() == 0); // invariant 8
+        const std::uint64_t began = life();
         PyThreadState* const saved = PyEval_SaveThread();
         try {
             how = operation(site);
         } catch (const std::bad_alloc&) {
             out_of_memory = true;
         }
-        reattach(saved);
+        reattach(saved, began);
         if (out_of_memory) {
             throw std::bad_alloc{};
         }

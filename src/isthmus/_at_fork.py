@@ -1,4 +1,8 @@
-"""os.fork() in a process of several threads: no import of ours is under way then.
+"""os.fork(): a warning where CPython kills the child; beside threads, no import of ours is under way.
+
+While another interpreter exists, whoever made it and whatever it does, CPython's child dies before it returns
+from the fork: it clears the others without entering them. `subprocess` without `preexec_fn` runs no Python
+code in its child, and no hook.
 
 CPython leaves the lock of a module whose import another thread had begun locked in the child for ever (the
 locks of `importlib._bootstrap`, which only that thread would open again). What isthmus imports when first
@@ -24,6 +28,7 @@ LATE = (
     "isthmus._register",
     "isthmus._remote",
     "isthmus._spare_parts",
+    "_interpreters",
     "copyreg",
     "datetime",
     "dis",
@@ -32,6 +37,7 @@ LATE = (
     "pickle",
     "socket",
     "typing",
+    "warnings",
 )
 
 
@@ -44,4 +50,28 @@ def _finish_imports() -> None:
                 continue
 
 
-os.register_at_fork(before=_finish_imports)
+def _warn_of_others() -> None:
+    try:
+        import _interpreters
+    except ImportError:  # no descriptor is left to read it by
+        return
+
+    others = len(_interpreters.list_all()) - 1
+    if others > 0:
+        import warnings
+
+        warnings.warn(
+            f"fork while {others} other interpreter{'s exist' if others > 1 else ' exists'}: CPython will "
+            "kill the child process; close them before, or start it with subprocess (no preexec_fn) or with "
+            "multiprocessing's 'spawn' or 'forkserver'",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _before() -> None:
+    _warn_of_others()
+    _finish_imports()
+
+
+os.register_at_fork(before=_before)

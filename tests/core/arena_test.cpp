@@ -152,7 +152,7 @@ TEST(arena_limits, no_file_descriptor_stays_open) {
     EXPECT_EQ(open_files(), before);
     ASSERT_TRUE(space.map_owner(0, 0, length) && space.map_foreign(1, 0, length));
     EXPECT_EQ(open_files(), before);
-    constexpr auto nothing = [](const std::byte*, std::byte*, void*) {};
+    constexpr auto nothing = [](std::byte*, void*) {};
     EXPECT_EQ(in_child([&] {
                   EXPECT_TRUE(space.refound(nothing, nullptr));
                   EXPECT_EQ(open_files(), before);

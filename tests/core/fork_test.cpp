@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <thread>
 #include <utility>
@@ -161,6 +162,56 @@ TEST_F(fork_memory, a_payload_whose_owner_is_gone_is_copied_as_well) {
             EXPECT_EQ(memory().index_of(*fresh), memory().index_of(s));
             receiver.drop(*fresh);
         });
+}
+
+/// No new descriptor can be had while it lives.
+class no_descriptors {
+  public:
+    no_descriptors() {
+        getrlimit(RLIMIT_NOFILE, &before_);
+        rlimit none = before_;
+        none.rlim_cur = 0;
+        EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    }
+    no_descriptors(const no_descriptors&) = delete;
+    no_descriptors& operator=(const no_descriptors&) = delete;
+    ~no_descriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+  private:
+    rlimit before_{};
+};
+
+TEST_F(fork_memory, without_a_descriptor_the_child_has_what_lay_there_though_nobody_waits_for_it) {
+    auto gone = std::make_unique<actor>();
+    actor owner;
+    slot& orphan = *gone->make(200'000, 5);
+    void* const twin = owner.receive(gone->send(orphan));
+    gone.reset();
+    slot& s = *owner.make(500'000, 3);
+    void* const object = owner.base(s);
+    steps order;
+    const no_descriptors none;
+    both(
+        order,
+        [&] {
+            EXPECT_EQ(first_difference(s, object), 0U);
+            EXPECT_EQ(first_difference(orphan, twin), 0U);
+            std::memset(payload_of(object), 0xcc, 400'000);
+            order.done();
+            order.wait();
+            EXPECT_EQ(payload_of(object)[399'999], std::byte{0xcc});
+            slot& fresh = *owner.make(300'000, 6);
+            EXPECT_EQ(first_difference(fresh, owner.base(fresh)), 0U);
+            owner.drop(fresh);
+        },
+        [&] {
+            std::memset(payload_of(object), 0xdd, 400'000); // at once: the child must not see it
+            order.wait();
+            EXPECT_EQ(payload_of(object)[399'999], std::byte{0xdd}) << "the child's writes must not show";
+            order.done();
+        });
+    owner.drop(twin);
+    owner.drop(s);
 }
 
 TEST_F(fork_memory, warm_and_new_blocks_work_in_both) {

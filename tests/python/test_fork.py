@@ -31,7 +31,19 @@ def test_fork(case: str) -> None:
     run_script("fork", case)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("case", ["estates", "daemon", "terminal"])
+def test_fork_while_objects_of_every_kind_live(case: str) -> None:
+    """Held and in flight, of an owner that is closed too; in the child, in a child of that, in a daemon."""
+    run_script("forking", case)
+
+
+@pytest.mark.parametrize("kind", ["own", "shared", "foreign"])
+def test_a_warning_where_cpython_kills_the_child(kind: str) -> None:
+    """Should a CPython let the child live one day, this says so: then the warning must go there."""
+    run_script("forking", "warned", kind)
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_multiprocessing(method: str) -> None:
     run_script("fork", "processes", method)
 

@@ -1,0 +1,80 @@
+"""A C++ host that initialises and finalises Python several times, with isthmus in use to the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).resolve().parents[1] / "embedding"
+WAITING = {
+    "receiving": "begun(); never[0].recv()",
+    "sending": "begun(); never[1].send(data)",
+    "getting": "begun(); isthmus.create_queue().get()",
+    "selecting": "begun(); isthmus.select(never[0], isthmus.create_queue())",
+    "running": (
+        "def run():\n"
+        "    try: others[-1].run('while True: pass')\n"
+        "    except (KeyboardInterrupt, isthmus.InterpreterError): pass\n"
+        "begun(); run()"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program, built with the Python that runs the tests."""
+    scripts = Path(sys.executable).parent
+    cmake = shutil.which("cmake", path=f"{scripts}{os.pathsep}{os.environ['PATH']}")
+    if cmake is None or shutil.which("c++") is None:
+        pytest.skip("needs cmake and a C++ compiler")
+    folder = tmp_path_factory.mktemp("embedding")
+    # The compiler's own process needs no sanitizer, and would report what is no business of ours.
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    for command in (
+        [cmake, "-S", str(SOURCES), "-B", str(folder), f"-DPython_EXECUTABLE={sys.executable}"],
+        [cmake, "--build", str(folder)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if "Development.Embed" in done.stderr:
+            pytest.skip("this Python has no library to embed")
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "host"
+
+
+def live(host: Path, lives: int, *scripts: Path, env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(
+        [host, sys.executable, str(lives), *scripts],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "ISTHMUS_TEST_DUMP_AFTER": "100", **(env or {})},
+    )
+    told = f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, told
+    assert done.stdout == "".join(f"life {n}\n" for n in range(lives)), told
+    assert done.stderr == "", told
+
+
+@pytest.mark.parametrize("allocator", ["", "malloc", "pymalloc_debug"])
+def test_three_lives(host: Path, allocator: str) -> None:
+    live(host, 3, SOURCES / "life.py", env={"PYTHONMALLOC": allocator} if allocator else None)
+
+
+def test_many_lives(host: Path) -> None:
+    """Windows and slots of former lives are used again: there would not be enough."""
+    live(host, 12, SOURCES / "life.py", env={"ISTHMUS_WINDOWS": "6", "ISTHMUS_CAPACITY": "256M"})
+
+
+@pytest.mark.parametrize("lives", [1, 3])
+def test_finalising_while_threads_of_the_host_wait(host: Path, tmp_path: Path, lives: int) -> None:
+    scripts = []
+    for name, source in WAITING.items():
+        scripts.append(tmp_path / name)
+        scripts[-1].write_text(source)
+    live(host, lives, SOURCES / "life.py", *scripts)
