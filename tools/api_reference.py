@@ -24,6 +24,7 @@ SOURCES = Path(isthmus.__file__).parent
 
 SECTIONS = {
     "Interpreters": ("create", "list_all", "get_current", "get_main", "Interpreter"),
+    "Posted calls, and the end": ("PendingCall", "ClosedEvent"),
     "Channels": ("create_channel", "list_all_channels", "RecvChannel", "SendChannel", "ChannelStatistics"),
     "Queues": (
         "create_queue",

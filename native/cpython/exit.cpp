@@ -207,6 +207,7 @@ PyObject* on_exit(PyObject* self, PyObject*) {
         } else {
             auto open = core::interpreter::phase::open;
             record->now.compare_exchange_strong(open, core::interpreter::phase::closing);
+            record->calls.shut();
             record->side->begin_close();
             drain(*record);
             keep_everybody_out(*record);
@@ -336,6 +337,7 @@ close_result close_interpreter(const core::interpreter_ref& record) {
         return close_result::threads;
     }
     record->ended_here.store(true);
+    record->calls.shut(); // first: the end of the one that runs must let no other one begin
     record->side->begin_close();
     keep_everybody_out(*record);
     {

@@ -58,9 +58,23 @@ def queues() -> None:
 def select() -> None:
     r, s = isthmus.create_channel()
     q = isthmus.create_queue()
-    case, value = isthmus.select(r, q, (s, 1), timeout=1.0)
-    assert_type(case, isthmus.RecvChannel | isthmus.Queue | tuple[isthmus.SendChannel, Any])
+    case, value = isthmus.select(r, q, isthmus.get_main().closed, (s, 1), timeout=1.0)
+    assert_type(
+        case, isthmus.RecvChannel | isthmus.Queue | isthmus.ClosedEvent | tuple[isthmus.SendChannel, Any]
+    )
     assert_type(value, Any)
+
+
+def posted_calls() -> None:
+    interp = isthmus.get_main()
+    call = interp.post(divmod, 7, 2)
+    assert_type(call, isthmus.PendingCall[tuple[int, int]])
+    assert_type(call.result(timeout=1), tuple[int, int])
+    assert_type(call.exception(), BaseException | None)
+    assert_type(call.wait(1.5), bool)
+    assert_type(call.cancel(), bool)
+    interp.post(len, 3)  # type: ignore[arg-type]
+    assert_type(interp.closed.wait(timeout=0.5), bool)
 
 
 def memory() -> None:
