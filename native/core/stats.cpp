@@ -48,6 +48,10 @@ const char* name_of(counter which) noexcept {
         return "buffer_bytes_made";
     case counter::buffer_bytes_freed:
         return "buffer_bytes_freed";
+    case counter::calls_posted:
+        return "pending_calls_posted";
+    case counter::calls_ended:
+        return "pending_calls_run";
     case counter::count_:
         break;
     }
