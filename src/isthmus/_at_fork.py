@@ -24,6 +24,7 @@ LATE = (
     "isthmus._register",
     "isthmus._remote",
     "isthmus._spare_parts",
+    "concurrent.futures",
     "copyreg",
     "datetime",
     "dis",
