@@ -172,7 +172,8 @@ void require_done(pending_call_object& self) {
         throw py::python_error{};
     }
     case phase::failed:
-        py::fail(self.module->interpreter_error, "interpreter %lld was closed before it ran this call",
+        py::fail(self.module->interpreter_error,
+                 "interpreter %lld was closed, or this process forked, before it ran this call",
                  static_cast<long long>(self.call->to().number));
     default:
         open(self);

@@ -124,7 +124,11 @@ bool asks_for_its_caller(PyObject* callable) noexcept {
 
 ref call(PyObject* callable, PyObject* args, PyObject* keywords) {
     PyObject* const named = keywords != Py_None ? keywords : nullptr;
-    if (!py::compat::builtins_want_a_frame || !asks_for_its_caller(callable)) {
+    // Later versions take the globals of `__main__` for them, but only while it is said to run: a posted call
+    // does not say so.
+    const bool without_frame =
+        py::compat::builtins_want_a_frame || !py::compat::is_running_main(PyInterpreterState_Get());
+    if (!without_frame || !asks_for_its_caller(callable)) {
         return require(PyObject_Call(callable, args, named));
     }
     const ref functions = require(PyImport_ImportModule("isthmus._functions"));

@@ -29,6 +29,7 @@ LATE = (
     "isthmus._remote",
     "isthmus._spare_parts",
     "_interpreters",
+    "concurrent.futures",
     "copyreg",
     "datetime",
     "dis",

@@ -28,17 +28,57 @@ TEST(gate, lets_in_until_it_is_shut) {
 TEST(gate, the_closer_waits_for_who_is_inside) {
     for (int round = 0; round < 200; ++round) {
         gate g;
-        ASSERT_TRUE(g.enter());
-        g.shut();
+        std::atomic<bool> shut{false};
+        std::atomic<bool> entered{false};
         int left = 0; // not atomic on purpose: leaving happens before the wait ends
         std::thread inside([&] {
+            ASSERT_TRUE(g.enter());
+            entered.store(true);
+            entered.notify_one();
+            shut.wait(false);
             left = 1;
             g.leave();
         });
+        entered.wait(false);
+        g.shut();
+        shut.store(true);
+        shut.notify_one();
         g.wait_until_empty();
         EXPECT_EQ(left, 1);
         inside.join();
     }
+}
+
+TEST(gate, the_closer_may_lose_patience) {
+    gate g;
+    EXPECT_FALSE(g.anybody_inside());
+    ASSERT_TRUE(g.enter());
+    g.shut();
+    EXPECT_TRUE(g.anybody_inside());
+    EXPECT_FALSE(g.wait_until_empty(futex::now() + 1'000'000));
+    g.leave();
+    EXPECT_TRUE(g.wait_until_empty(futex::now()));
+    EXPECT_FALSE(g.anybody_inside());
+}
+
+TEST(gate, in_a_child_only_who_forked_is_inside) {
+    gate outer;
+    gate inner;
+    gate others;
+    ASSERT_TRUE(outer.enter());
+    ASSERT_TRUE(inner.enter());
+    std::thread([&] { ASSERT_TRUE(others.enter()); }).join();
+    EXPECT_EQ(outer.forget_other_threads(), 0U);
+    EXPECT_EQ(inner.forget_other_threads(), 0U);
+    EXPECT_EQ(others.forget_other_threads(), 1U);
+    EXPECT_TRUE(outer.anybody_inside());
+    EXPECT_TRUE(inner.anybody_inside());
+    EXPECT_FALSE(others.anybody_inside());
+    inner.leave();
+    EXPECT_EQ(outer.forget_other_threads(), 0U);
+    EXPECT_TRUE(outer.anybody_inside());
+    outer.leave();
+    EXPECT_FALSE(outer.anybody_inside());
 }
 
 /// One interpreter's life: what an entry may use, and its closer then destroys.

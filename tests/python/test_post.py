@@ -111,6 +111,12 @@ def _current_id() -> int:
     return isthmus.get_current().id
 
 
+def test_builtins_that_ask_for_their_callers_names(interp: isthmus.Interpreter) -> None:
+    interp.post(exec, "found = 3").result(PATIENCE)
+    assert interp.post(eval, "found").result(PATIENCE) == 3
+    assert "found" in interp.post(dir).result(PATIENCE)
+
+
 def test_one_call_may_post_and_wait_for_another_interpreters(new_interp: Create) -> None:
     a, b = new_interp(), new_interp()
     assert a.post(_through, b, 5).result(PATIENCE) == 25
