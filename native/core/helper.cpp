@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <ctime>
+#include <memory>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -86,6 +87,8 @@ void helper::join() noexcept {
 }
 
 void helper::forget() noexcept {
+    std::destroy_at(&ending_); // its holder may be one of the threads that don't exist
+    std::construct_at(&ending_);
     to_join_ = false;
     running_.store(false, std::memory_order_relaxed);
     working_.store(false, std::memory_order_relaxed);
