@@ -61,6 +61,7 @@ void registry::prepare_for_fork() {
                 each->entry.forget_other_threads();
                 statistics::add(counter::calls_ended, each->calls.forget_other_threads());
                 each->courier.forget();
+                each->visiting.store(nullptr);
                 std::destroy_at(&each->courier_lock);
                 std::construct_at(&each->courier_lock);
                 // CPython's ids of threads are those of POSIX.

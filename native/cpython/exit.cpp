@@ -162,9 +162,11 @@ bool may_run_users_code(core::interpreter& here) noexcept {
 /// by itself.
 void rest_helper(core::interpreter& here) {
     drain(here);
-    Py_BEGIN_ALLOW_THREADS;
-    rest_courier(here);
-    Py_END_ALLOW_THREADS;
+    if (here.courier.running()) {
+        Py_BEGIN_ALLOW_THREADS;
+        rest_courier(here);
+        Py_END_ALLOW_THREADS;
+    }
     here.resting.store(true);
     core::helper& helper = core::helper_of(here);
     if (may_run_users_code(here) && helper.working()) {

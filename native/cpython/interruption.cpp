@@ -150,6 +150,11 @@ interrupted interrupt_run(const core::interpreter_ref& record, PyObject* excepti
     }
     if (record.get() == current_interpreter()) {
         deliver_all(*record); // its GIL is ours: no need for another thread
+        // Not at the next bytecode, which may be a finalizer's, where exceptions are lost.
+        const bool ours = record->current.is_open_on(PyThread_get_thread_ident());
+        if (ours && compat::raise_async_exception()) {
+            throw python_error{};
+        }
         return interrupted::asked;
     }
     return wake_courier(*record)     ? interrupted::asked

@@ -30,7 +30,7 @@ class interruptible {
 /// `no_run`: nothing that could be interrupted; `no_thread`: the system gives none to do it.
 enum class interrupted : std::uint8_t { asked, no_run, no_thread };
 /// Raises `exception`, a class that all interpreters share, in the open run of `record`'s interpreter.
-/// Returns at once. With any GIL; with that interpreter's own it is set on return.
+/// Returns at once. With any GIL. Throws python_error on the thread of that very run: the exception itself.
 [[nodiscard]] interrupted interrupt_run(const core::interpreter_ref& record, PyObject* exception);
 
 /// Has what was asked of the current run delivered. False: there is no courier, and none can be made. No lock

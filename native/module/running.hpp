@@ -69,10 +69,11 @@ inline constexpr char interrupt_doc[] =
     "its wait if it waits in\n"
     "isthmus; C code such as `time.sleep`, and another interpreter that it runs, finish first. A run that "
     "ends before is not interrupted,\n"
-    "and no later one is. Of two exceptions that were not raised yet the later one is. Runs that the "
-    "standard "
-    "library began are not\n"
-    "seen. TypeError if `exc` is anything else or needs arguments; InterpreterNotFoundError if it is closed.";
+    "and no later one is. Of two exceptions that were not raised yet the later one is. Called by the run "
+    "itself, it raises `exc`.\n"
+    "Runs that the standard library began are not seen. TypeError if `exc` is anything else or needs "
+    "arguments; InterpreterNotFoundError\n"
+    "if the interpreter is closed; RuntimeError if no thread can be started to do it.";
 inline constexpr char prepare_main_doc[] =
     "prepare_main($self, ns=None, /, **kw)\n--\n\n"
     "Set names in its `__main__` to any values that can be sent; all of them or none. `ns` is a mapping or "

@@ -1,0 +1,87 @@
+"""Interrupts and what a process does with its threads: `interrupting.py WHAT`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+
+from common import command, eventually, run_in_thread
+
+import isthmus
+
+
+def threads() -> None:
+    """After the last interpreter was closed nothing of the courier, nor of Ctrl-C's watch, is left."""
+    warnings.simplefilter("error")
+    for _ in range(5):
+        with isthmus.create() as other:
+            other.run("x = 1")  # on the main OS thread: the watch is there from now on
+            thread = run_in_thread(other, "while True: pass")
+            eventually(other.interrupt, "there is a run")
+            thread.join()
+            assert type(thread.failure) is KeyboardInterrupt  # type: ignore[attr-defined]
+        assert os.listdir("/proc/self/task") == [str(os.getpid())]
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    print("one thread")
+
+
+def _interrupts() -> None:
+    """By the courier of a new interpreter, and by Ctrl-C."""
+    with isthmus.create() as other:
+        assert other.interrupt() is False
+        thread = run_in_thread(other, "while True: pass")
+        eventually(lambda: other.interrupt(LookupError), "there is a run")
+        thread.join()
+        assert type(thread.failure) is LookupError  # type: ignore[attr-defined]
+        try:
+            other.run("import os, signal; os.kill(os.getpid(), signal.SIGINT)\nwhile True: pass")
+        except KeyboardInterrupt:
+            pass
+
+
+def fork() -> None:
+    """The threads that deliver exceptions are not in a child, which starts its own."""
+    for _ in range(3):
+        _interrupts()
+        child = os.fork()
+        if child == 0:
+            failed = 1
+            try:
+                _interrupts()
+                failed = 0
+            finally:
+                os._exit(failed)
+        assert os.waitpid(child, 0)[1] == 0
+    print("children went on")
+
+
+def exit() -> None:
+    """What was asked of the run before does not keep it from being stopped."""
+    r, s = isthmus.create_channel(None)
+    other = isthmus.create()
+    run_in_thread(
+        other,
+        """
+for _ in range(3):
+    try:
+        s.send(1)
+        while True: pass
+    except KeyboardInterrupt:
+        pass
+""",
+        {"s": s},
+        daemon=True,
+    )
+    for _ in range(2):
+        r.recv(timeout=20)
+        assert other.interrupt()
+    r.recv(timeout=20)
+    sys.exit(0)
+
+
+command({"threads": threads, "fork": fork, "exit": exit})
