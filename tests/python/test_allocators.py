@@ -36,6 +36,10 @@ def test_first_import_in_an_isolated_interpreter(tracing: int) -> None:
     run_script("allocators", "imported_first_elsewhere", tracing)
 
 
+def test_a_hook_that_somebody_took_out_is_put_in_again() -> None:
+    run_script("unhooked")
+
+
 def test_frozen_objects() -> None:
     run_script("allocators", "frozen")
 

@@ -126,6 +126,19 @@ def test_what_just_its_two_containers_refer_to_stays_shared(make: Callable[[], A
     assert got[0][0] is got[1]["k"]
 
 
+def test_payloads_before_code_of_the_users_are_sent_once() -> None:
+    """The writer starts over when it meets such code; what it had taken along by then it gives back."""
+    before, after = b"b" * 100_000, b"a" * 100_000
+    first, second = isthmus.SharedBuffer(8), isthmus.SharedBuffer(16)
+    start = isthmus.stats()
+    got = clone([before, first, [1], AppendOnly(), after, second])
+    assert got[0] == before
+    assert got[4] == after
+    assert got[1] == first
+    assert got[5] == second
+    assert isthmus.stats().shares_outstanding == start.shares_outstanding
+
+
 def test_equal_parts_stay_apart() -> None:
     first, second = clone([[1], [1]])
     assert first == second

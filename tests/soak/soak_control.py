@@ -9,7 +9,8 @@ import struct
 from pathlib import Path
 
 PLACES = 64
-_PARKED = 2  # after: whether all shall pause, whether limits were used
+_PAUSE, _END = 1, 2
+_PARKED = 2  # after: whether all shall pause or end, whether limits were used
 _COMPARED = (_PARKED + PLACES + 7) // 8 * 8
 _COUNT = struct.Struct("=q")
 SIZE = _COMPARED + PLACES * _COUNT.size
@@ -29,7 +30,11 @@ class Control:
 
     @property
     def shall_pause(self) -> bool:
-        return self.memory[0] != 0
+        return self.memory[0] == _PAUSE
+
+    @property
+    def shall_end(self) -> bool:
+        return self.memory[0] == _END
 
     @property
     def limits_used(self) -> bool:
@@ -73,7 +78,10 @@ class DirectorsControl(Control):
 
     def pause_all(self) -> None:
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-        self.memory[0] = 1
+        self.memory[0] = _PAUSE
+
+    def end_all(self) -> None:
+        self.memory[0] = _END
 
     def go_on(self) -> None:
         self.memory[0] = 0

@@ -133,7 +133,7 @@ class Worker(Passing):
     # -- the run -----------------------------------------------------------------------------------------
 
     def work(self) -> None:
-        while self.alive and time.monotonic() < self.plan.until:
+        while self.alive and not self.control.shall_end and time.monotonic() < self.plan.until:
             if self.control.shall_pause:
                 self.deeds["pauses"] += 1
                 self.control.pause()
