@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import dataclasses
 import inspect
 import re
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import isthmus
+from isthmus import inspection
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
@@ -72,9 +74,13 @@ def definitions(path: Path) -> dict[str, list[Definition]]:
     return found
 
 
+def public(name: str) -> Any:
+    return getattr(inspection if name in inspection.__all__ else isthmus, name)
+
+
 def defined(name: str) -> tuple[dict[str, list[Definition]], list[Definition]]:
     """Where a public name is written down, in a Python file or else in the stub of the extension."""
-    value = getattr(isthmus, name)
+    value = public(name)
     file = SOURCES / (getattr(value, "__module__", "").rpartition(".")[2] + ".py")
     around = definitions(file) if file.exists() else {}
     if name not in around:
@@ -126,12 +132,14 @@ def documentation(value: Any, name: str, missing: list[str]) -> str:
 
 
 def class_entry(name: str, missing: list[str]) -> Iterator[str]:
-    kind = getattr(isthmus, name)
+    kind = public(name)
     yield f"### {name}"
     bases = [base.__name__ for base in kind.__bases__ if base is not object]
     if issubclass(kind, BaseException):
         yield code([f"class {name}({', '.join(bases)})"])
     yield documentation(kind, name, missing)
+    if dataclasses.is_dataclass(kind):
+        yield code([f"{field.name}: {field.type}" for field in dataclasses.fields(kind)])
     around, written = defined(name)
     for node in written:
         if isinstance(node, ast.ClassDef):
@@ -142,7 +150,7 @@ def class_entry(name: str, missing: list[str]) -> Iterator[str]:
 
 
 def entry(name: str, missing: list[str]) -> Iterator[str]:
-    value = getattr(isthmus, name)
+    value = public(name)
     if inspect.isclass(value):
         yield from class_entry(name, missing)
         return
@@ -157,8 +165,8 @@ def page(missing: list[str]) -> str:
     placed = {name for names in SECTIONS.values() for name in names} | {"__version__"}
     sections = SECTIONS | {"More": tuple(name for name in isthmus.__all__ if name not in placed)}
     parts = [INTRODUCTION.rstrip()]
-    for title, names in sections.items():
-        present = [name for name in names if name in isthmus.__all__]
+    for title, names in (sections | {"isthmus.inspection": inspection.__all__}).items():
+        present = [name for name in names if name in {*isthmus.__all__, *inspection.__all__}]
         if present:
             parts.append(f"## {title}")
             parts += [part for name in present for part in entry(name, missing) if part]

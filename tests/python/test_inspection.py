@@ -299,6 +299,7 @@ def test_a_process_that_serves_no_more_or_ends_is_told_apart(start: Start) -> No
 def test_a_process_that_is_stopped_does_not_hang_who_looks(start: Start) -> None:
     process = start("serving")
     process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # all of its threads
     try:
         with pytest.raises(TimeoutError, match="does not answer"):
             inspection.read(process.pid, timeout=0.2)

@@ -6,6 +6,7 @@ from threading import Thread
 from typing import Any, assert_type
 
 import isthmus
+from isthmus import inspection
 
 
 def interpreters() -> None:
@@ -95,3 +96,18 @@ def shared_buffers() -> None:
     assert_type(view.compare_exchange(0, 1, 2), int)
     assert_type(view.wait(0, 1, timeout=0.5), bool)
     assert_type(view.notify(0, count=1), int)
+
+
+def inspecting() -> None:
+    assert_type(isthmus.inspection.serve(), str)
+    assert_type(inspection.serving(), str | None)
+    seen = inspection.snapshot()
+    assert_type(seen, inspection.Snapshot)
+    assert_type(seen.channels[0].capacity, int | None)
+    assert_type(inspection.processes(), list[int])
+    with inspection.connect(1, timeout=None) as connection:
+        assert_type(inspection.rates(seen, connection.read()).seconds, float)
+    try:
+        inspection.read(1)
+    except inspection.NotServingError:
+        inspection.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rich import box
 from rich.cells import cell_len
@@ -222,7 +222,7 @@ def _table(columns: Sequence[_Column], rows: Sequence[Sequence[str]], width: int
         for full, column in zip(widths, columns, strict=True)
     ]
     shown = list(range(len(columns)))
-    while not (fits := sum(needed[place] + BETWEEN_COLUMNS for place in shown) - BETWEEN_COLUMNS <= width):
+    while (spare := width + BETWEEN_COLUMNS - sum(needed[at] + BETWEEN_COLUMNS for at in shown)) < 0:
         droppable = [place for place in shown if columns[place].rank]
         if not droppable:
             break
@@ -230,15 +230,14 @@ def _table(columns: Sequence[_Column], rows: Sequence[Sequence[str]], width: int
         shown.remove(max(droppable, key=lambda place: (columns[place].rank, place)))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for place in shown:
-        table.add_column(
-            columns[place].name,
-            justify="left" if columns[place].left else "right",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=needed[place] if fits else None,
-        )
+        justify: Literal["left", "right"] = "left" if columns[place].left else "right"
+        table.add_column(columns[place].name, justify=justify, no_wrap=True, overflow="ellipsis")
     for row in rows:
-        table.add_row(*(Text(row[place]) for place in shown))
+        cells = [Text(row[place]) for place in shown]
+        for place, cell in zip(shown, cells, strict=True):
+            if columns[place].gives_way:  # rich would take the room from all columns alike
+                cell.truncate(needed[place] + max(0, spare), overflow="ellipsis")
+        table.add_row(*cells)
     return table
 
 
