@@ -1,4 +1,4 @@
-"""What an owner sent comes back when receivers drop it, whatever the owner does: `releasing.py KIND STATE`."""
+"""What an owner sent comes back when receivers drop it, whatever it does: `releasing.py KIND STATE`."""
 
 from __future__ import annotations
 
