@@ -20,12 +20,15 @@ constinit PyMemAllocatorEx original{};
 /// The windows' addresses, copied here once so that a free costs no look at the runtime.
 constinit std::uintptr_t arena_begin = 0;
 constinit std::size_t arena_size = 0;
-/// What a probe asks for. Nobody else does: there is no such room, so an answer harms nothing. Less than the
-/// largest size, so that CPython's debug hooks, which add some bytes, pass it on.
-constexpr std::size_t never = PY_SSIZE_T_MAX - 4096;
-/// Smallest size that is placed; `never` while placement is off, so that one comparison decides. Atomic: read
-/// by every thread.
+/// Smallest size that is looked at; `never` while placement is off, so that one comparison decides. Atomic:
+/// read by every thread.
+constexpr std::size_t never = SIZE_MAX;
 constinit std::atomic<std::size_t> threshold{never};
+/// What is looked at is placed. Not so while a probe has lowered the threshold before that.
+constinit std::atomic<bool> placing{false};
+/// What a probe asks for while placement is off. It must be had: not every allocator in the chain bears a
+/// refusal.
+constexpr std::size_t probe_size = std::size_t{1} << 20;
 /// The allocator that was on top when a probe last landed in a slot (tracemalloc may wrap us).
 constinit PyMemAllocatorEx proved{};
 
@@ -34,12 +37,14 @@ core::window* placing_window(core::interpreter*& record) noexcept {
     return record != nullptr && record->open() ? record->view : nullptr;
 }
 
-/// Set by a probe that arrives: the hook is in the chain.
+/// Set whenever this thread asks for a block that is large enough: tells a probe that the hook is in the
+/// chain, even when no slot could be had.
 thread_local constinit bool asked = false;
 
 void* place(std::size_t size, std::size_t expected, bool zero) noexcept {
+    asked = true;
     core::interpreter* record = nullptr;
-    core::window* const view = size < never ? placing_window(record) : nullptr;
+    core::window* const view = placement_is_on() ? placing_window(record) : nullptr;
     return view != nullptr ? core::memory().allocate(*view, record->identity, size, expected, zero) : nullptr;
 }
 
@@ -54,7 +59,6 @@ std::size_t with_headroom(std::size_t size) noexcept {
 // one comparison, and everything else is out of line, so that no stack frame is set up for it.
 
 [[gnu::noinline, gnu::cold]] void* malloc_large(void* ctx, std::size_t size) {
-    asked = asked || size == never;
     void* const placed = place(size, size, false);
     return placed != nullptr ? placed : original.malloc(ctx, size);
 }
@@ -176,6 +180,9 @@ void* hook_realloc(void* ctx, void* block, std::size_t size) {
 void wrap() noexcept {
     PyMemAllocatorEx now{};
     PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &now);
+    if (now.malloc == hook_malloc) {
+        return; // another thread's doing, just now
+    }
     original = now;
     const core::arena& space = core::memory().space();
     arena_begin = reinterpret_cast<std::uintptr_t>(space.at(0, 0));
@@ -191,9 +198,21 @@ bool same(const PyMemAllocatorEx& a, const PyMemAllocatorEx& b) noexcept {
 
 /// A large object allocation goes through the hook, whatever else is in the chain.
 bool reached() noexcept {
-    asked = false;
-    PyObject_Free(PyObject_Malloc(never));
-    return asked;
+    for (;;) {
+        std::size_t seen = never;
+        const bool lowered = threshold.compare_exchange_strong(seen, probe_size);
+        asked = false;
+        PyObject_Free(PyObject_Malloc(lowered ? probe_size : seen));
+        if (lowered) {
+            std::size_t mine = probe_size;
+            threshold.compare_exchange_strong(mine, never);
+            return asked;
+        }
+        if (asked || threshold.load() == seen) {
+            return asked;
+        }
+        // Another thread's probe ended in the middle of this one.
+    }
 }
 
 bool is_on_top() noexcept {
@@ -263,16 +282,16 @@ bool switch_placement_on() {
     if (!barrier_everywhere()) {
         return false;
     }
-    threshold.store(core::memory().chosen().threshold, std::memory_order_seq_cst);
     if (!reached()) {
-        threshold.store(never, std::memory_order_seq_cst);
         return false;
     }
+    threshold.store(core::memory().chosen().threshold, std::memory_order_seq_cst);
+    placing.store(true, std::memory_order_seq_cst);
     return true;
 }
 
 bool placement_is_on() noexcept {
-    return threshold.load(std::memory_order_relaxed) != never;
+    return placing.load(std::memory_order_relaxed);
 }
 
 bool hook_in_place() noexcept {

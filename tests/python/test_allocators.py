@@ -1,10 +1,17 @@
-"""Allocators around the hook: tracemalloc (H5), PYTHONMALLOC, gc.freeze; closed descriptors (H4)."""
+"""Allocators around the hook: tracemalloc (H5), PYTHONMALLOC, profilers, valgrind; closed files (H4)."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from _subprocess import SANITIZED, run_script
+from _subprocess import SANITIZED, SCRIPTS, run_script
 
 ALLOCATORS = ["malloc", "debug", "pymalloc", "malloc_debug", "pymalloc_debug"]
 
@@ -47,3 +54,55 @@ def test_frozen_objects() -> None:
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer writes its report to a descriptor that the test closes")
 def test_closed_descriptors_harm_no_file() -> None:
     run_script("allocators", "closed_descriptors")
+
+
+def test_faulthandler() -> None:
+    run_script("allocators", "under_faulthandler")
+
+
+def _profiled(folder: Path, profiler: str, *options: str, between: tuple[str, ...] = ()) -> None:
+    if importlib.util.find_spec(profiler) is None:
+        pytest.skip(f"{profiler} is not installed")
+    result = folder / "profile"
+    script = [str(SCRIPTS / "allocators.py"), *between, "plain"]
+    done = subprocess.run(
+        [sys.executable, "-m", profiler, "run", *options, "-o", str(result), *script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert result.stat().st_size > 0
+
+
+@pytest.mark.skipif(SANITIZED, reason="a profiler of memory and a sanitizer want the same functions")
+@pytest.mark.parametrize("option", ["--quiet", "--trace-python-allocators", "--native"])
+def test_memray(tmp_path: Path, option: str) -> None:
+    """Needs `pip install memray`; objects cross as twins under it."""
+    _profiled(tmp_path, "memray", option)
+
+
+@pytest.mark.skipif(SANITIZED, reason="a profiler of memory and a sanitizer want the same functions")
+@pytest.mark.parametrize("options", [(), ("--cpu-only",)], ids=["memory", "cpu"])
+def test_scalene(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Needs `pip install scalene`; its allocator bears no refusals, and objects cross as twins under it."""
+    _profiled(tmp_path, "scalene", *options, between=("---",))
+
+
+@pytest.mark.skipif(SANITIZED, reason="valgrind runs no sanitized program")
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_valgrind() -> None:
+    """The arena can't be mapped there: isthmus copies, says so once, and reads nothing invalid."""
+    tool = ["valgrind", "--quiet", "--error-exitcode=9", "--undef-value-errors=no"]
+    done = subprocess.run(
+        [*tool, sys.executable, str(SCRIPTS / "allocators.py"), "aside"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONMALLOC": "malloc"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +165,41 @@ def frozen() -> None:
     _work()
 
 
+def under_faulthandler() -> None:
+    """Stacks are printed, by signals and by a timer, while objects cross."""
+    from common import disarm_watchdog
+
+    disarm_watchdog()  # there is one timer
+    with tempfile.TemporaryFile() as report:
+        faulthandler.register(signal.SIGUSR2, file=report, all_threads=True)
+        faulthandler.dump_traceback_later(0.005, repeat=True, file=report)
+        for _ in range(3):
+            signal.raise_signal(signal.SIGUSR2)
+            _work()
+        faulthandler.cancel_dump_traceback_later()
+        faulthandler.unregister(signal.SIGUSR2)
+        report.seek(0)
+        assert report.read().count(b"under_faulthandler") >= 3
+
+
+def aside() -> None:
+    """Where there can be no shared memory, everything arrives as a copy, and one warning says so."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with isthmus.create() as other:
+            r, s = isthmus.create_channel(None)
+            for value in (b"x" * 100_000, "é" * 100_000, [b"y" * 100_000]):
+                s.send(value)
+                s.send(memoryview(b"view" * 20_000))
+                other.run("x = r.recv(); v = r.recv(); s.send((x, bytes(v))); del v", r=r, s=s)
+                assert r.recv() == (value, b"view" * 20_000)
+        isthmus.enable()
+    assert [w.category for w in caught] == [RuntimeWarning], [str(w.message) for w in caught]
+    assert "copies everything" in str(caught[0].message)
+    assert isthmus.stats().fallback_copies >= 3
+    assert isthmus.stats().twins_made == 0
+
+
 def closed_descriptors() -> None:
     """Nothing of the arena has a number: what gets the freed ones stays as it was written."""
     isthmus.enable()
@@ -192,6 +230,6 @@ def closed_descriptors() -> None:
 if __name__ == "__main__":
     cases: list[Callable[..., None]] = [
         plain, tracing_before_import, traced, tracing_before_create, tracing_after, stopped_while_slots_live,
-        imported_first_elsewhere, frozen, closed_descriptors,
+        imported_first_elsewhere, frozen, closed_descriptors, under_faulthandler, aside,
     ]  # fmt: skip
     {case.__name__: case for case in cases}[sys.argv[1]](*sys.argv[2:])

@@ -1,4 +1,4 @@
-"""What an owner sent is given back when receivers drop it, whatever the owner does: `releasing.py STATE`."""
+"""What an owner sent comes back when receivers drop it, whatever it does: `releasing.py KIND STATE`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from common import eventually, joined, run_in_thread
+from common import counters_balance, eventually, joined, run_in_thread
 
 import isthmus
 
@@ -31,7 +31,18 @@ STATES = {
 }
 
 
-def main(state: str) -> None:
+#: How it sends them, and the gauge of those that are out.
+KINDS = {
+    "bytes": ("s.send(b'x' * size)", lambda: isthmus.stats().slots_live),
+    "views": (
+        "data.append(bytearray(10)); s.send_buffer(data[-1])",
+        lambda: isthmus.stats().views_live,
+    ),
+}
+
+
+def main(kind: str, state: str) -> None:
+    sends, out = KINDS[kind]
     owner = isthmus.create()
     r, s = isthmus.create_channel(None)
     never_r, never_s = isthmus.create_channel()
@@ -44,7 +55,7 @@ def main(state: str) -> None:
         owner.run(
             "import mmap, os, threading\n"
             "m = mmap.mmap(file, mmap.PAGESIZE)\n"
-            "for n in range(count): s.send(b'x' * size)",
+            f"data = []\nfor n in range(count): {sends}",
             s=s,
             file=file.fileno(),
             f=pipe_r,
@@ -52,7 +63,7 @@ def main(state: str) -> None:
             size=SIZE,
         )
     received = [r.recv() for _ in range(COUNT)]
-    assert isthmus.stats().slots_live >= COUNT
+    assert out() >= COUNT
     thread = None
     if (source := STATES[state]) is not None:
         thread = run_in_thread(
@@ -62,12 +73,14 @@ def main(state: str) -> None:
     entered_by_us = isthmus.stats().releases_run
     received.clear()
     seconds = eventually(
-        lambda: isthmus.stats().slots_live == 0, f"{COUNT} released by an owner that is {state}", BOUND
+        lambda: out() == 0 and counters_balance(),
+        f"{COUNT} {kind} released by an owner that is {state}",
+        BOUND,
     )
     stats = isthmus.stats()
     assert stats.twins_live == stats.shares_outstanding == 0, stats
     assert stats.releases_posted == stats.releases_run >= entered_by_us, stats
-    print(f"{state}: {seconds * 1000:.0f} ms")
+    print(f"{kind}, {state}: {seconds * 1000:.0f} ms")
     flag[0] = 1
     os.write(pipe_w, b"1")
     let_go: dict[str, Callable[[], object]] = {
@@ -78,7 +91,8 @@ def main(state: str) -> None:
         let_go[state]()
     if thread is not None:
         joined(thread)
+    owner.run("for each in data: each.append(1)")  # a BufferError if one were stuck
     owner.close()
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])
