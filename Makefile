@@ -1,7 +1,7 @@
 # make run    build, then count identifiers over Python's standard library (or INPUT="file ...")
 # make test   the whole test suite        make lint    formatters, clang-tidy, ruff, mypy
 # make bench  the benchmarks              make format  let the formatters rewrite
-# make fuzz   the fuzzers, for SECONDS=60
+# make fuzz   the fuzzers, for SECONDS=60  make models the protocols, searched exhaustively with spin
 # PYTHON=/path/to/python3.13 chooses the interpreter; otherwise tools/find-python.sh finds the best one.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -20,7 +20,7 @@ INPUT ?=
 SECONDS ?= 60
 PYTEST_ARGS ?=
 
-.PHONY: run build test test-core test-python lint bench fuzz format clean setup FORCE
+.PHONY: run build test test-core test-python lint bench fuzz models format clean setup FORCE
 FORCE:
 
 run: build
@@ -45,6 +45,9 @@ bench: build build/bench/build.ninja
 
 fuzz:
 	@tools/fuzz.sh $(SECONDS)
+
+models:
+	@tools/check-models.sh
 
 lint: build/lint/build.ninja
 	@tools/setup.sh lint
