@@ -228,6 +228,8 @@ bool enter_and_drain(core::interpreter& record) {
         }
         record.helping.store(nullptr);
         PyThreadState_DeleteCurrent();
+    } else {
+        core::helper_of(record).notify(); // no memory: what waits is behind no first post that would wake us
     }
     record.entry.leave();
     return !rests;
