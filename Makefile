@@ -1,7 +1,7 @@
 # make run    build, then count identifiers over Python's standard library (or INPUT="file ...")
 # make test   the whole test suite        make lint    formatters, clang-tidy, ruff, mypy
 # make bench  the benchmarks              make format  let the formatters rewrite
-# make fuzz   the fuzzers, for SECONDS=60
+# make fuzz   the fuzzers, for SECONDS=60  make models the protocols, searched exhaustively with spin
 # make soak   random programs of many interpreters, for MINUTES=10
 # PYTHON=/path/to/python3.13 chooses the interpreter; otherwise tools/find-python.sh finds the best one.
 SHELL := /bin/bash
@@ -23,7 +23,7 @@ MINUTES ?= 10
 SOAK_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run build test test-core test-python lint bench fuzz soak format clean setup FORCE
+.PHONY: run build test test-core test-python lint bench fuzz models soak format clean setup FORCE
 FORCE:
 
 run: build
@@ -48,6 +48,9 @@ bench: build build/bench/build.ninja
 
 fuzz:
 	@tools/fuzz.sh $(SECONDS)
+
+models:
+	@tools/check-models.sh
 
 soak: build
 	@"$(PY)" tests/soak --minutes $(MINUTES) $(SOAK_ARGS)

@@ -29,6 +29,7 @@ lint)
     need_program clang-format clang-format
     need_program clang-tidy clang-tidy
     ;;
+spin) need_program gcc gcc && need_program spin spin ;;
 mmdebstrap) need_program mmdebstrap mmdebstrap ;;
 *) echo "isthmus: unknown purpose '$1'" >&2 && exit 2 ;;
 esac

@@ -86,6 +86,7 @@ class conduit : public std::enable_shared_from_this<conduit> {
     };
 
   private:
+    friend class suspect_list;
     struct watch_entry {
         end which;
         party_id who;
@@ -99,6 +100,10 @@ class conduit : public std::enable_shared_from_this<conduit> {
 
     std::atomic<bool> watched_{false}; ///< there are watches; changes under all locks
     std::vector<watch_entry> watches_; ///< under all locks
+    // Among the suspects (cycles.hpp), under their guard. No allocation: a suspicion can't be forgotten.
+    bool suspected_ = false;
+    conduit* next_suspect_ = nullptr;
+    conduit* previous_suspect_ = nullptr;
 };
 
 /// An end on its way inside a message.

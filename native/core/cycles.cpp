@@ -8,14 +8,57 @@
 #include <unordered_map>
 
 namespace isthmus::core {
+
+/// Linked through the conduits themselves. Guarded by suspicion::guard.
+class suspect_list {
+  public:
+    void add(conduit& c) noexcept {
+        if (c.suspected_) {
+            return;
+        }
+        c.suspected_ = true;
+        c.previous_suspect_ = nullptr;
+        c.next_suspect_ = first_;
+        if (first_ != nullptr) {
+            first_->previous_suspect_ = &c;
+        }
+        first_ = &c;
+        ++size_;
+    }
+    void remove(conduit& c) noexcept {
+        if (!c.suspected_) {
+            return;
+        }
+        c.suspected_ = false;
+        (c.previous_suspect_ != nullptr ? c.previous_suspect_->next_suspect_ : first_) = c.next_suspect_;
+        if (c.next_suspect_ != nullptr) {
+            c.next_suspect_->previous_suspect_ = c.previous_suspect_;
+        }
+        --size_;
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    /// Those that are not being destroyed. `into` has room for all.
+    void collect(std::vector<std::shared_ptr<conduit>>& into) const noexcept {
+        for (conduit* each = first_; each != nullptr; each = each->next_suspect_) {
+            if (std::shared_ptr<conduit> held = each->weak_from_this().lock()) {
+                into.push_back(std::move(held));
+            }
+        }
+    }
+
+  private:
+    conduit* first_ = nullptr;
+    std::size_t size_ = 0;
+};
+
 namespace {
 
 using owned_conduits = std::vector<std::shared_ptr<conduit>>;
 
 struct suspicion {
-    short_lock guard; ///< a leaf: may be taken under a conduit's locks
-    std::unordered_map<conduit*, std::weak_ptr<conduit>> suspects; ///< under guard
-    std::atomic<std::size_t> since{0};                             ///< suspicions since the last collection
+    short_lock guard;                  ///< a leaf: may be taken under a conduit's locks
+    suspect_list suspects;             ///< under guard
+    std::atomic<std::size_t> since{0}; ///< suspicions since the last collection
     std::atomic<std::size_t> alive{0}; ///< suspects that the last collection found alive
     std::atomic<bool> wanted{false};   ///< a collection was asked for while one was under way
     std::atomic<bool> collecting{false};
@@ -40,11 +83,7 @@ owned_conduits suspects_now() {
     owned_conduits found;
     const std::lock_guard guard(s.guard);
     found.reserve(s.suspects.size());
-    for (const auto& [at, weak] : s.suspects) {
-        if (std::shared_ptr<conduit> held = weak.lock()) {
-            found.push_back(std::move(held));
-        }
-    }
+    s.suspects.collect(found);
     return found;
 }
 
@@ -113,12 +152,9 @@ owned_conduits garbage_now() {
 
 void suspect(conduit& c) noexcept {
     suspicion& s = all();
-    try {
-        std::weak_ptr<conduit> weak = c.weak_from_this();
+    {
         const std::lock_guard guard(s.guard);
-        s.suspects.insert_or_assign(&c, std::move(weak));
-    } catch (const std::bad_alloc&) {
-        return; // not found until it is suspected again
+        s.suspects.add(c);
     }
     constexpr std::size_t share = 8; // of those alive: a suspicion costs as many surveys on average
     const std::size_t since = s.since.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -130,7 +166,7 @@ void suspect(conduit& c) noexcept {
 void forget_suspect(conduit& c) noexcept {
     suspicion& s = all();
     const std::lock_guard guard(s.guard);
-    s.suspects.erase(&c);
+    s.suspects.remove(c);
 }
 
 void note_claim() noexcept {

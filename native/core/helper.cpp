@@ -133,8 +133,9 @@ void helper::serve() {
         if (stopping_.load(std::memory_order_acquire) != 0) {
             return;
         }
-        // Cleared before the work looks at the inbox: a post after that look notifies again.
-        signal_.store(idle, std::memory_order_seq_cst);
+        // Cleared before the work looks at the inbox: a post after that look notifies again. By an exchange:
+        // it reads the notification that it overwrites, so the look sees what that poster had posted.
+        signal_.exchange(idle, std::memory_order_acq_rel);
         working_.store(true, std::memory_order_release);
         const bool more = work_(context_);
         if (life != forgotten_.load(std::memory_order_relaxed)) {

@@ -71,7 +71,8 @@ outcome queue::put_under_lock(party_id by, message& m, wakeup& owed) {
     if (!putters_.empty() || full_under_lock()) {
         return outcome::would_block; // Q2; room that a getter just made is for those parked
     }
-    items_.push_back({std::move(m), by});
+    items_.push_back({{}, by}); // without memory the message stays the caller's
+    items_.back().what = std::move(m);
     ++put_;
     return outcome::ok;
 }
@@ -107,10 +108,11 @@ bool queue::admit_one_under_lock(wakeup& owed) noexcept {
     while (!full_under_lock() && !putters_.empty()) {
         parked* const p = putters_.front();
         try {
-            items_.push_back({std::move(*p->cargo), p->by});
+            items_.push_back({{}, p->by});
         } catch (const std::bad_alloc&) {
             return false;
         }
+        items_.back().what = std::move(*p->cargo);
         putters_.unlink(*p);
         if (p->who->complete(outcome::ok, owed, p->tag)) {
             ++put_;
@@ -164,16 +166,20 @@ void queue::end_parked_under_lock(end which) noexcept {
 // --- life
 
 void queue::shut_down(bool immediate) noexcept {
-    std::deque<item> dropped;
+    bool emptied = false;
     {
         const std::lock_guard guard(lock_);
         shut_ = true;
-        if (immediate) {
-            dropped.swap(items_);
-            dropped_ += dropped.size();
+        if (immediate && !items_.empty()) { // once: nothing enters from here on
+            dropped_ += items_.size();
+            discarded_.swap(items_);
+            emptied = true;
         }
         end_parked_under_lock(end::send);
         end_parked_under_lock(end::recv); // there are none while items lie here (Q1)
+    }
+    if (emptied) {
+        discarded_.clear(); // under no lock: what messages hold is destroyed
     }
     note_change();
 }

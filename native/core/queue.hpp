@@ -84,7 +84,7 @@ class queue final : public conduit {
         party_id from; ///< 0 once a marker
     };
 
-    queue(queue_id id, std::int64_t maxsize, unbound fallback) noexcept
+    queue(queue_id id, std::int64_t maxsize, unbound fallback)
         : id_(id), maxsize_(maxsize), fallback_(fallback) {}
 
     [[nodiscard]] outcome put_under_lock(party_id by, message& m, wakeup& owed);
@@ -112,7 +112,8 @@ class queue final : public conduit {
 
     spin_budget get_spin_;
     spin_budget put_spin_;
-    short_lock lock_; ///< guards all below
+    short_lock lock_;            ///< guards all below
+    std::deque<item> discarded_; ///< where items go at an immediate shutdown: that may not need memory
     std::deque<item> items_;
     parking_queue getters_;
     parking_queue putters_;

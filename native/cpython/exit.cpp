@@ -277,6 +277,8 @@ bool enter_and_drain(core::interpreter& record) {
         rests = may_rest(record) && helper.leave();
         record.helping.store(nullptr);
         PyThreadState_DeleteCurrent();
+    } else {
+        core::helper_of(record).notify(); // no memory: what waits is behind no first post that would wake us
     }
     record.entry.leave();
     return !rests;
