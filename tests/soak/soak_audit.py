@@ -65,10 +65,11 @@ class Baseline:
         self.mappings = mappings()
         self.threads = kernel_threads()
 
-    def differences(self, interpreters: int) -> list[str]:
+    def differences(self, interpreters: int, patience: float = PATIENCE) -> list[str]:
+        """`patience`: seconds until what still differs is said to be left."""
         gc.collect()
-        until(lambda: gauges() == self.gauges and not unsettled())
-        until(lambda: kernel_threads() <= self.threads)
+        until(lambda: gauges() == self.gauges and not unsettled(), patience)
+        until(lambda: kernel_threads() <= self.threads, patience)
         now = gauges()
         found = [
             f"{name}: {now[name]} at the end, {was} at the start"
@@ -86,8 +87,8 @@ class Baseline:
         return found
 
 
-def until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
+def until(condition: Callable[[], bool], patience: float = PATIENCE) -> bool:
+    deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
             return False
