@@ -204,6 +204,61 @@ TEST_F(posted_calls, waits_end_in_time_and_with_their_party) {
     run_errands(*owner);
 }
 
+TEST_F(posted_calls, every_end_wakes_who_waits) {
+    const auto cancelled = make();
+    const auto failed = make();
+    const auto done = make();
+    for (const auto& call : {done, cancelled, failed}) {
+        ASSERT_TRUE(post_call(call));
+    }
+    std::vector<std::thread> threads;
+    for (const auto& call : {done, cancelled, failed}) {
+        threads.emplace_back([&, call] { EXPECT_EQ(wait(*call, never_expected()), outcome::ok); });
+    }
+    while (poster->waiters() < 3) {
+        std::this_thread::yield();
+    }
+    EXPECT_TRUE(cancelled->cancel());
+    owner->errands.next()->run();
+    end_errands(*owner);
+    for (std::thread& t : threads) {
+        t.join();
+    }
+    EXPECT_EQ(done->now(), phase::done);
+    EXPECT_EQ(failed->now(), phase::failed);
+}
+
+TEST_F(posted_calls, cancelling_all_while_they_run) {
+    constexpr int rounds = 100;
+    constexpr int each = 200;
+    for (int round = 0; round < rounds; ++round) {
+        std::vector<std::shared_ptr<test_call>> calls;
+        for (int n = 0; n < each; ++n) {
+            calls.push_back(make(n));
+            ASSERT_TRUE(post_call(calls.back()));
+        }
+        std::atomic<int> ready{0};
+        const auto together = [&] {
+            ready.fetch_add(1);
+            while (ready.load() < 3) {
+            }
+        };
+        const auto cancel_all = [&] {
+            together();
+            for (const auto& call : calls) {
+                static_cast<void>(call->cancel());
+            }
+        };
+        std::thread first(cancel_all);
+        std::thread second(cancel_all);
+        together();
+        run_errands(*owner);
+        first.join();
+        second.join();
+    }
+    EXPECT_EQ(book.performed.load() + book.discarded.load(), rounds * each);
+}
+
 TEST_F(posted_calls, one_that_waits_for_its_own_interpreter_is_known) {
     const auto call = make();
     bool inside = false;
