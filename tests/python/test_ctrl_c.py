@@ -12,6 +12,7 @@ import termios
 from functools import partial
 
 import pytest
+
 from _subprocess import SCRIPTS, run_script
 from conftest import PATIENCE
 

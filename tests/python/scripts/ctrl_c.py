@@ -234,7 +234,7 @@ def ignored() -> None:
 def other_threads() -> None:
     """Runs on other threads are none of its business."""
     here, there = isthmus.create(), isthmus.create()
-    r, s = isthmus.create_channel(None)
+    _r, _s = isthmus.create_channel(None)
     thread = run_in_thread(there, "while True: pass")
     eventually(there.is_running, "the run begins")
     stops(lambda s: here.run(LOOP, s=s), "in <module>")
