@@ -69,8 +69,8 @@ def test_whoever_began_it_and_however(
         def begin(way: Callable[[], None] = way, failures: list[BaseException] = failures) -> None:
             try:
                 way()
-            except isthmus.ExecutionFailed as failure:
-                failures.append(failure)
+            except isthmus.ExecutionFailed as error:
+                failures.append(error)
 
         thread = threading.Thread(target=begin)
         thread.start()
@@ -448,8 +448,9 @@ def test_storms_hit_the_run_they_were_aimed_at(source: str, interp: isthmus.Inte
                 interp.run(source, n=i % 100 * 20)
             except TimeoutError:
                 outcomes["normal"] += 1
-            except expected as error:
-                assert type(error) is expected, f"run {i}"
+            except (Exception, KeyboardInterrupt) as error:
+                if type(error) is not expected:  # another run's
+                    raise
                 outcomes["hit"] += 1
             else:
                 outcomes["normal"] += 1
