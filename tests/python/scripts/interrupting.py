@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 
-from common import command, eventually, run_in_thread
+from common import command, disarm_watchdog, eventually, run_in_thread
 
 import isthmus
 
@@ -16,6 +16,7 @@ kept: list[isthmus.Interpreter] = []
 
 def threads() -> None:
     """After the last interpreter was closed nothing of the courier, nor of Ctrl-C's watch, is left."""
+    disarm_watchdog()  # it is a thread, too
     warnings.simplefilter("error")
     for _ in range(5):
         with isthmus.create() as other:
