@@ -62,7 +62,7 @@ inline constexpr char run_in_thread_doc[] =
     "run_in_thread($self, source, /, **shared)\n--\n\n"
     "As `run`, in a new thread; return the started threading.Thread. See `call_in_thread`.";
 inline constexpr char interrupt_doc[] =
-    "interrupt($self, exc=KeyboardInterrupt)\n--\n\n"
+    "interrupt(exc=KeyboardInterrupt)\n--\n\n"
     "Raise the builtin exception class `exc` in the run, exec or call that is under way in the interpreter, "
     "whoever began it.\n\n"
     "Returns at once: True if there was one to interrupt. It is raised at that run's next bytecode, and in "

@@ -12,6 +12,7 @@ import termios
 from functools import partial
 
 import pytest
+
 from _subprocess import SCRIPTS, run_script
 from conftest import PATIENCE
 
@@ -64,7 +65,7 @@ def test_uncaught_it_ends_the_process_as_it_ends_any() -> None:
     )
     assert done.returncode == -signal.SIGINT
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
-    assert "isthmus.ExecutionFailed" in done.stderr
+    assert "ExecutionFailed: KeyboardInterrupt" in done.stderr
 
 
 def test_in_a_terminal() -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from _subprocess import run_script
-from conftest import PATIENCE, Running, until
 
 import isthmus
+from _subprocess import run_script
+from conftest import PATIENCE, Running, until
 
 Spawn = Callable[..., Running]
 
@@ -68,8 +69,8 @@ def test_whoever_began_it_and_however(
         def begin(way: Callable[[], None] = way, failures: list[BaseException] = failures) -> None:
             try:
                 way()
-            except isthmus.ExecutionFailed as failure:
-                failures.append(failure)
+            except isthmus.ExecutionFailed as error:
+                failures.append(error)
 
         thread = threading.Thread(target=begin)
         thread.start()
@@ -289,11 +290,7 @@ def test_the_program_itself_is_no_run() -> None:
 
 def test_a_run_may_interrupt_itself(interp: isthmus.Interpreter) -> None:
     with pytest.raises(IndexError) as caught:
-        interp.run(
-            "import isthmus\n"
-            "isthmus.get_current().interrupt(IndexError)\n"
-            "while True: pass"
-        )
+        interp.run("import isthmus\nisthmus.get_current().interrupt(IndexError)\nwhile True: pass")
     assert isinstance(caught.value.__cause__, isthmus.ExecutionFailed)
 
 
@@ -325,8 +322,19 @@ class _OfOurs(KeyboardInterrupt):
 
 @pytest.mark.parametrize(
     "wrong",
-    [int, object, 3, None, "KeyboardInterrupt", KeyboardInterrupt(), _OfOurs, isthmus.InterpreterError]
-    + [UnicodeDecodeError, ExceptionGroup, BaseExceptionGroup],
+    [
+        int,
+        object,
+        3,
+        None,
+        "KeyboardInterrupt",
+        KeyboardInterrupt(),
+        _OfOurs,
+        isthmus.InterpreterError,
+        UnicodeDecodeError,
+        ExceptionGroup,
+        BaseExceptionGroup,
+    ],
     ids=repr,
 )
 def test_only_builtin_exception_classes(wrong: Any, interp: isthmus.Interpreter) -> None:
@@ -440,8 +448,9 @@ def test_storms_hit_the_run_they_were_aimed_at(source: str, interp: isthmus.Inte
                 interp.run(source, n=i % 100 * 20)
             except TimeoutError:
                 outcomes["normal"] += 1
-            except expected as error:
-                assert type(error) is expected, f"run {i}"
+            except (Exception, KeyboardInterrupt) as error:
+                if type(error) is not expected:  # another run's
+                    raise
                 outcomes["hit"] += 1
             else:
                 outcomes["normal"] += 1
@@ -481,10 +490,8 @@ def test_interrupting_while_it_is_closed(new_interp: Callable[..., isthmus.Inter
         for thread in threads:
             thread.start()
         for _ in range(20):
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 interp.run("for _ in range(1000): pass")
-            except KeyboardInterrupt:
-                pass
         interp.close()
         for thread in threads:
             thread.join(PATIENCE)

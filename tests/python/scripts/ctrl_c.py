@@ -36,19 +36,24 @@ def nothing_follows() -> None:
     time.sleep(0.02)
 
 
+def raised[E: BaseException](kind: type[E], begin: Callable[[], object]) -> E:
+    """The exception of exactly that class that `begin` ends with."""
+    try:
+        begin()
+    except kind as error:
+        if type(error) is kind:
+            return error
+        raise
+    raise AssertionError(f"no {kind.__name__}")
+
+
 def stops(begin: Callable[[isthmus.SendChannel], object], line: str) -> None:
     """What `begin` runs ends with one KeyboardInterrupt, whose cause shows `line`."""
     r, s = isthmus.create_channel(None)
     press_when(r)
-    try:
-        begin(s)
-    except KeyboardInterrupt as error:
-        cause = error.__cause__
-        assert type(error) is KeyboardInterrupt
-        assert isinstance(cause, isthmus.ExecutionFailed), cause
-        assert line in cause.excinfo.errdisplay, cause.excinfo.errdisplay
-    else:
-        raise AssertionError("it was not interrupted")
+    cause = raised(KeyboardInterrupt, lambda: begin(s)).__cause__
+    assert isinstance(cause, isthmus.ExecutionFailed), cause
+    assert line in cause.excinfo.errdisplay, cause.excinfo.errdisplay
     nothing_follows()
     print("stopped once", flush=True)
 
@@ -139,13 +144,9 @@ inner.call(eval, "Late()")
 while True:
     pass
 """
-    try:
-        outer.run(source, inner=inner)
-    except KeyboardInterrupt as error:
-        assert isinstance(error.__cause__, isthmus.ExecutionFailed)
-        assert "line 1" in error.__cause__.excinfo.errdisplay  # 10, 11 or 12: after the call or in the loop
-    else:
-        raise AssertionError("it was not interrupted")
+    cause = raised(KeyboardInterrupt, lambda: outer.run(source, inner=inner)).__cause__
+    assert isinstance(cause, isthmus.ExecutionFailed)
+    assert "line 1" in cause.excinfo.errdisplay  # 10, 11 or 12: after the call or in the loop
     nothing_follows()
     print("stopped once", flush=True)
 
@@ -161,13 +162,12 @@ def too_late() -> None:
         "        for _ in range(100_000): pass\n"
         "        return list, ()\n"
     )
-    try:
+
+    def call() -> None:
         other.call(eval, "Late()")
         nothing_follows()
-    except KeyboardInterrupt as error:
-        assert error.__cause__ is None
-    else:
-        raise AssertionError("the signal is lost")
+
+    assert raised(KeyboardInterrupt, call).__cause__ is None
     nothing_follows()
     print("stopped once", flush=True)
 
@@ -194,15 +194,10 @@ def fails_with_another() -> None:
     other = isthmus.create()
     r, s = isthmus.create_channel(None)
     press_when(r)
-    try:
-        other.run(
-            "try:\n    s.send(1)\n    while True: pass\nexcept KeyboardInterrupt:\n    raise ValueError('why')",
-            s=s,
-        )
-    except ValueError as error:
-        assert error.args == ("why",)
-    else:
-        raise AssertionError("it was not interrupted")
+    source = (
+        "try:\n    s.send(1)\n    while True: pass\nexcept KeyboardInterrupt:\n    raise ValueError('why')"
+    )
+    assert raised(ValueError, lambda: other.run(source, s=s)).args == ("why",)
     nothing_follows()
     print("went on", flush=True)
 
@@ -234,7 +229,7 @@ def ignored() -> None:
 def other_threads() -> None:
     """Runs on other threads are none of its business."""
     here, there = isthmus.create(), isthmus.create()
-    r, s = isthmus.create_channel(None)
+    _r, _s = isthmus.create_channel(None)
     thread = run_in_thread(there, "while True: pass")
     eventually(there.is_running, "the run begins")
     stops(lambda s: here.run(LOOP, s=s), "in <module>")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-import threading
 import warnings
 
-from common import command, eventually, run_in_thread
+from common import command, disarm_watchdog, eventually, run_in_thread
 
 import isthmus
+
+kept: list[isthmus.Interpreter] = []
 
 
 def threads() -> None:
     """After the last interpreter was closed nothing of the courier, nor of Ctrl-C's watch, is left."""
+    disarm_watchdog()  # it is a thread, too
     warnings.simplefilter("error")
     for _ in range(5):
         with isthmus.create() as other:
@@ -22,7 +25,10 @@ def threads() -> None:
             eventually(other.interrupt, "there is a run")
             thread.join()
             assert type(thread.failure) is KeyboardInterrupt  # type: ignore[attr-defined]
-        assert os.listdir("/proc/self/task") == [str(os.getpid())]
+        eventually(
+            lambda: os.listdir("/proc/self/task") == [str(os.getpid())],
+            "only this thread is left: the program's own ends a moment after its join",
+        )
         child = os.fork()
         if child == 0:
             os._exit(0)
@@ -38,10 +44,8 @@ def _interrupts() -> None:
         eventually(lambda: other.interrupt(LookupError), "there is a run")
         thread.join()
         assert type(thread.failure) is LookupError  # type: ignore[attr-defined]
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             other.run("import os, signal; os.kill(os.getpid(), signal.SIGINT)\nwhile True: pass")
-        except KeyboardInterrupt:
-            pass
 
 
 def fork() -> None:
@@ -64,6 +68,7 @@ def exit() -> None:
     """What was asked of the run before does not keep it from being stopped."""
     r, s = isthmus.create_channel(None)
     other = isthmus.create()
+    kept.append(other)
     run_in_thread(
         other,
         """
