@@ -154,6 +154,7 @@ class Scene:
 
     def __init__(self, what: Iterable[tuple[str, str]], gils: tuple[str, str]) -> None:
         self.sender, self.receiver = (isthmus.create(gil=gil) for gil in gils)
+        kinds = {kind: KINDS[kind] for kind, _ in what}
         # A leaked twin in the window that main shares is main's, as far as anybody can tell.
         what = [(kind, how) for kind, how in what if how != "leaked" or gils == ("own", "own")]
         self.recv, self.send = isthmus.create_channel(None)
@@ -161,7 +162,6 @@ class Scene:
         for each in (self.sender, self.receiver):
             each.run(LIFE, life_wanted=tuple(WANTED.items()))
             each.run("wanted.update(life_wanted)")
-        kinds = {kind: KINDS[kind] for kind, _ in what}
         self.sender.run(MAKERS)
         self.sender.run(
             "for kind, how in what:\n    x = eval(kinds[kind]); keep(how, kind, x); s.send(x)\n"
