@@ -1,7 +1,7 @@
 /// Makes the nth allocation or system call of this thread fail, for every n, and sees that nothing is lost.
 ///
 /// Part of the program isthmus_fault_tests alone, which replaces operator new and is linked with --wrap for
-/// the system calls named in faults_test.cpp. Other threads are never disturbed: which of their calls would
+/// the system calls in faults.cpp. Other threads are never disturbed: which of their calls would
 /// be the nth is chance.
 #pragma once
 

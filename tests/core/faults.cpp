@@ -1,0 +1,113 @@
+/// The operator new and the system calls that faults.hpp makes fail.
+#include "faults.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <pthread.h>
+#include <sys/types.h>
+
+using isthmus::core::test::faults::blocks;
+using isthmus::core::test::faults::due;
+
+// --- allocations
+
+namespace {
+
+void* counted(void* made) noexcept {
+    if (made != nullptr) {
+        blocks.fetch_add(1);
+    }
+    return made;
+}
+
+void uncount(void* at) noexcept {
+    if (at != nullptr) {
+        blocks.fetch_sub(1);
+        std::free(at);
+    }
+}
+
+std::size_t whole(std::size_t size, std::align_val_t align) noexcept {
+    const auto a = static_cast<std::size_t>(align);
+    return (size + a - 1) / a * a;
+}
+
+} // namespace
+
+void* operator new(std::size_t size) {
+    void* const made = due() ? nullptr : counted(std::malloc(size));
+    return made != nullptr ? made : throw std::bad_alloc();
+}
+void* operator new(std::size_t size, std::align_val_t align) {
+    void* const made =
+        due() ? nullptr : counted(std::aligned_alloc(static_cast<std::size_t>(align), whole(size, align)));
+    return made != nullptr ? made : throw std::bad_alloc();
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return due() ? nullptr : counted(std::malloc(size));
+}
+void* operator new(std::size_t size, std::align_val_t align, const std::nothrow_t&) noexcept {
+    return due() ? nullptr : counted(std::aligned_alloc(static_cast<std::size_t>(align), whole(size, align)));
+}
+void operator delete(void* at) noexcept {
+    uncount(at);
+}
+void operator delete(void* at, std::size_t) noexcept {
+    uncount(at);
+}
+void operator delete(void* at, std::align_val_t) noexcept {
+    uncount(at);
+}
+void operator delete(void* at, std::size_t, std::align_val_t) noexcept {
+    uncount(at);
+}
+void operator delete(void* at, const std::nothrow_t&) noexcept {
+    uncount(at);
+}
+void operator delete(void* at, std::align_val_t, const std::nothrow_t&) noexcept {
+    uncount(at);
+}
+
+// --- system calls; the linker sends those of the core here (cmake/IsthmusTests.cmake)
+
+extern "C" {
+void* __real_mmap(void*, std::size_t, int, int, int, off_t);
+void* __real_mremap(void*, std::size_t, std::size_t, int, void*);
+int __real_madvise(void*, std::size_t, int);
+int __real_memfd_create(const char*, unsigned);
+int __real_ftruncate(int, off_t);
+int __real_fcntl(int, int, long);
+int __real_eventfd(unsigned, int);
+int __real_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+
+int refuse(int error) {
+    errno = error;
+    return -1;
+}
+
+void* __wrap_mmap(void* at, std::size_t size, int protection, int flags, int fd, off_t offset) {
+    return due() ? (refuse(ENOMEM), MAP_FAILED) : __real_mmap(at, size, protection, flags, fd, offset);
+}
+// Both are variadic; the core always passes the one argument more.
+void* __wrap_mremap(void* from, std::size_t old_size, std::size_t size, int flags, void* to) {
+    return due() ? (refuse(ENOMEM), MAP_FAILED) : __real_mremap(from, old_size, size, flags, to);
+}
+int __wrap_fcntl(int fd, int what, long argument) {
+    return due() ? refuse(EMFILE) : __real_fcntl(fd, what, argument);
+}
+int __wrap_madvise(void* at, std::size_t size, int advice) {
+    return due() ? refuse(EINVAL) : __real_madvise(at, size, advice);
+}
+int __wrap_memfd_create(const char* name, unsigned flags) {
+    return due() ? refuse(EMFILE) : __real_memfd_create(name, flags);
+}
+int __wrap_ftruncate(int fd, off_t size) {
+    return due() ? refuse(EFBIG) : __real_ftruncate(fd, size);
+}
+int __wrap_eventfd(unsigned initial, int flags) {
+    return due() ? refuse(EMFILE) : __real_eventfd(initial, flags);
+}
+int __wrap_pthread_create(pthread_t* made, const pthread_attr_t* with, void* (*body)(void*), void* context) {
+    return due() ? EAGAIN : __real_pthread_create(made, with, body, context);
+}
+}
