@@ -12,6 +12,7 @@
 #include "core/inspector.hpp"
 #include "core/stats.hpp"
 
+#include <climits>
 #include <cstdio>
 #include <unistd.h>
 #include <vector>
@@ -106,6 +107,32 @@ std::vector<core::interpreter_ref> ours() {
     return found;
 }
 
+/// How many threads are just closing an interpreter.
+constinit core::futex::word closers{0};
+
+class closing_scope {
+  public:
+    closing_scope() noexcept { closers.fetch_add(1); }
+    ~closing_scope() {
+        closers.fetch_sub(1);
+        core::futex::wake(&closers, INT_MAX);
+    }
+    closing_scope(const closing_scope&) = delete;
+    closing_scope& operator=(const closing_scope&) = delete;
+};
+
+/// A daemon thread that drops the last reference to an interpreter closes it, and must be back before CPython
+/// finalises: it would be ended inside.
+void wait_for_closers(core::futex::nanoseconds until) {
+    Py_BEGIN_ALLOW_THREADS;
+    for (std::uint32_t now = closers.load(); now != 0; now = closers.load()) {
+        if (core::futex::wait(closers, now, until) == core::futex::wait_result::timed_out) {
+            break;
+        }
+    }
+    Py_END_ALLOW_THREADS;
+}
+
 void main_exits(core::interpreter& main) {
     finalise_here();
     const core::futex::nanoseconds until = core::futex::now() + patience;
@@ -135,6 +162,7 @@ void main_exits(core::interpreter& main) {
             leave_without_finalising(*record);
         }
     }
+    wait_for_closers(until);
     // Those that somebody else made end later, when no helper can take a GIL any more.
     for (const core::interpreter_ref& record : core::interpreters().all()) {
         if (!stop_calls(record, until)) {
@@ -340,6 +368,7 @@ close_result close_interpreter(const core::interpreter_ref& record) {
         record->now.store(phase::open);
         return close_result::threads;
     }
+    const closing_scope scope;
     record->ended_here.store(true);
     record->calls.shut(); // first: the end of the one that runs must let no other one begin
     record->side->begin_close();

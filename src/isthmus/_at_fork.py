@@ -29,7 +29,6 @@ LATE = (
     "isthmus._remote",
     "isthmus._spare_parts",
     "_interpreters",
-    "concurrent.futures",
     "copyreg",
     "datetime",
     "dis",

@@ -73,6 +73,7 @@ def _imported_late() -> set[str]:
 
 def test_what_is_imported_late_is_finished_before_a_fork() -> None:
     at_once = {"isthmus._isthmus", "isthmus._errors", "isthmus._stats", "isthmus.cli"}
+    has_fork_hooks = {"concurrent.futures"}  # of logging: half of them would run if it came in a hook
     built_in = set(sys.builtin_module_names)
-    assert _imported_late() - at_once - built_in <= set(LATE)
+    assert _imported_late() - at_once - built_in - has_fork_hooks <= set(LATE)
     assert "isthmus._clone" in _imported_late()

@@ -15,8 +15,8 @@ KEPT = [
 
 STATES = [
     "idle", "undelivered", "python_loop", "blocked_in_recv", "blocked_in_send", "blocked_in_sleep",
-    "swallows_one", "runs_again", "begins_to_run", "runs_within_runs", "main_waits", "traffic",
-    "own_threads", "releases", "finalizers", "exit_handlers", "main_alone",
+    "swallows_one", "daemons_close_them", "runs_again", "begins_to_run", "runs_within_runs", "main_waits",
+    "traffic", "own_threads", "releases", "finalizers", "exit_handlers", "main_alone",
 ]  # fmt: skip
 
 #: How the process leaves, and the exit status that a process without isthmus would have.

@@ -107,6 +107,17 @@ def swallows_all() -> None:
     _runs(_SWALLOWING, {"times": 1_000_000})
 
 
+def daemons_close_them() -> None:
+    """Their threads hold the last references, and close them once the runs are stopped."""
+    r, s = isthmus.create_channel(None)
+    for _ in range(6):
+        source = "try:\n    s.send(1)\n    while True: pass\nexcept KeyboardInterrupt: pass"
+        run_in_thread(isthmus.create(), source, {"s": s}, daemon=True)
+    for _ in range(6):
+        r.recv(timeout=20)
+    s.close()
+
+
 def runs_again() -> None:
     """A daemon thread begins one run after the other, until it is refused."""
     other = _filled()
@@ -293,8 +304,9 @@ def leave_by_ctrl_c() -> None:
 
 STATES = (
     idle, undelivered, python_loop, blocked_in_recv, blocked_in_send, blocked_in_sleep,
-    blocked_for_ever, swallows_one, swallows_all, runs_again, begins_to_run, runs_within_runs,
-    main_waits, traffic, own_threads, releases, finalizers, exit_handlers, main_alone,
+    blocked_for_ever, swallows_one, swallows_all, daemons_close_them, runs_again, begins_to_run,
+    runs_within_runs, main_waits, traffic, own_threads, releases, finalizers, exit_handlers,
+    main_alone,
 )  # fmt: skip
 WAYS = {
     "return": lambda: None,
