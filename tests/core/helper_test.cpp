@@ -60,16 +60,14 @@ TEST(helper, says_when_no_thread_could_be_made_and_starts_later) {
     ASSERT_EQ(pthread_attr_init(&huge), 0);
     ASSERT_EQ(pthread_attr_setstacksize(&huge, std::size_t{1} << 47), 0); // more than there are addresses
     ASSERT_EQ(pthread_setattr_default_np(&huge), 0);
-    const bool started = service.start(&counted_work::run, &work);
+    const auto found = service.ensure(&counted_work::run, &work);
     ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
     pthread_attr_destroy(&usual);
     pthread_attr_destroy(&huge);
-    EXPECT_FALSE(started);
-    EXPECT_TRUE(service.refused());
+    EXPECT_EQ(found, helper::presence::impossible);
     EXPECT_FALSE(service.running());
     service.notify();
     ASSERT_TRUE(service.start(&counted_work::run, &work));
-    EXPECT_FALSE(service.refused());
     work.wait_for(1);
     service.stop();
 }
