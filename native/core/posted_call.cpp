@@ -100,7 +100,7 @@ void posted_call::fail() noexcept {
     }
 }
 
-bool post_call(std::shared_ptr<posted_call> call) noexcept {
+bool post_call(const std::shared_ptr<posted_call>& call) noexcept {
     interpreter& to = call->to();
     statistics::add(counter::calls_posted);
     call->keep_ = call;

@@ -56,7 +56,7 @@ class posted_call : public errand {
     virtual void discard() noexcept = 0;
 
   private:
-    friend bool post_call(std::shared_ptr<posted_call> call) noexcept;
+    friend bool post_call(const std::shared_ptr<posted_call>& call) noexcept;
 
     [[nodiscard]] bool begin(phase next) noexcept;
     void fail() noexcept;
@@ -73,6 +73,6 @@ class posted_call : public errand {
 
 /// False: its interpreter takes no more; it has failed then. Any thread. The caller then makes sure that a
 /// helper runs.
-[[nodiscard]] bool post_call(std::shared_ptr<posted_call> call) noexcept;
+[[nodiscard]] bool post_call(const std::shared_ptr<posted_call>& call) noexcept;
 
 } // namespace isthmus::core

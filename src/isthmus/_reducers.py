@@ -46,8 +46,11 @@ def types() -> dict[type, _Way]:
     same one.
     """
     global _looked_at
-    if not _known or any(name in sys.modules and name not in _looked_at for name in _SOURCES):
-        _looked_at = frozenset(name for name in _SOURCES if name in sys.modules)
+    # No generator expression: asked for each message, and CPython 3.13 frees its code once too often if there
+    # is no memory for it.
+    there = [name for name in _SOURCES if name in sys.modules]
+    if not _known or not _looked_at.issuperset(there):
+        _looked_at = frozenset(there)
         _fill_types()
     return _known
 

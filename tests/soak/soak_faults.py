@@ -20,7 +20,9 @@ import soak_payloads as model
 MIB = 1024 * 1024
 #: Not those whose making CPython itself gets wrong without memory (bytearray, a new function).
 LAST = (1 << 31) - 1  # serial numbers from here down: nobody else's
-STARVED = ("small", "bytes", "str", "tree", "circle", "registered", "crossing", "pair of texts")
+# And only what needs no Python code: CPython 3.13 frees the code of a nested function once too often if
+# there is no memory for the function.
+STARVED = ("small", "bytes", "str", "pair of texts")
 
 
 def address_space() -> int:
@@ -100,7 +102,7 @@ class Faults:
 
     def starve(self, seed: int, times: int) -> None:
         """One allocation fails in the middle of a send or a receive. Nobody else may allocate meanwhile:
-        what fails is CPython's allocators, in all interpreters.
+        what fails is CPython's allocators, in all interpreters, and they are exchanged under no lock.
         """
         try:
             import _testcapi  # type: ignore[import-not-found]

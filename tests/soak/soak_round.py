@@ -173,7 +173,7 @@ class Director:
         way = self.random.choice(("close", "close", "forget", "later"))
         if way == "close":
             closed: Any = getattr(interpreter, "closed", None)
-            interpreter.close()
+            self.close(interpreter)
             if closed is not None and not closed.is_set():
                 self.problems.append(f"{interpreter} is closed, its event is not set")
             self.count["interpreters closed while they held objects"] += 1
@@ -182,7 +182,20 @@ class Director:
         else:
             self.count["interpreters forgotten"] += 1
         if self.left_open and self.random.random() < 0.4:
-            self.left_open.pop(0).close()
+            self.close(self.left_open.pop(0))
+
+    @staticmethod
+    def close(interpreter: isthmus.Interpreter) -> None:
+        """An interruption may have hit a worker that was just starting or joining a thread: until that has
+        ended, nobody knows whether it is a daemon.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                return interpreter.close()
+            except isthmus.InterpreterError:
+                if time.monotonic() > began + soak_audit.PATIENCE:
+                    raise
 
     def replace(self, place: Place) -> None:
         self.stop(place)
@@ -235,13 +248,12 @@ class Director:
 
     # -- the round ---------------------------------------------------------------------------------------
 
-    def starve(self) -> None:
+    def stand_still(self) -> None:
+        """All workers stop, and go on at once."""
         running = {place.number for place in self.places if place.running()}
         self.control.pause_all()
         soak_audit.until(lambda: self.standing(running))
-        if self.standing(running):
-            self.faults.starve(self.seed, 60)
-        else:
+        if not self.standing(running):
             self.problems.append(f"of the workers {running} only {self.control.parked()} come to stand")
         self.control.go_on()
 
@@ -251,6 +263,7 @@ class Director:
         return not any(self.places[number].running() for number in late)
 
     def run(self) -> None:
+        self.faults.starve(self.seed, 300)  # alone: what fails are the allocators of all interpreters
         for place in self.places:
             self.start(place)
         latest = self.until + MOST_LONGER
@@ -264,7 +277,7 @@ class Director:
                 self.control.end_all()  # one by one would take longer than the round itself
             self.stop(place)
         for interpreter in self.left_open:
-            interpreter.close()
+            self.close(interpreter)
         self.left_open.clear()
 
     def step(self) -> None:
@@ -280,7 +293,7 @@ class Director:
             for _ in range(self.random.randrange(1, 4)):
                 self.faults.some()
         elif draw < 0.67:
-            self.starve()
+            self.stand_still()
         elif draw < 0.87:
             self.post()
         for place in self.places:
