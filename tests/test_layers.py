@@ -15,6 +15,30 @@ PYTHON_HEADER = re.compile(
     r"(python[\d.]+t?/)?(Python|pyconfig|patchlevel|structmember|frameobject|datetime)\.h$"
 )
 
+#: The one header that includes Python.h: debug builds replace there what counts references.
+REFERENCES = Path("cpython/refs.hpp")
+COMMENT = re.compile(r"//.*")
+#: What counts references past that header: its macros redefined, the functions below them, counts written.
+UNCHECKED = re.compile(
+    r"#[ \t]*(?:define|undef)[ \t]+Py_\w+"
+    r"|\bPy_X?(?:INCREF|DECREF|NewRef)\b(?![ \t]*\()"
+    r"|\b(?:_?Py_(?:Inc|Dec)Ref|_Py_X?NewRef|_Py_NewReference|_?Py_(?:SET_REFCNT|SetRefcnt)|ob_refcnt\w*)\b"
+)
+
+
+def unchecked_references(native: Path) -> list[str]:
+    """Name every place in `native` that counts references, or may, unseen by the checks of debug builds."""
+    found: list[str] = []
+    for path in sorted(native.rglob("*.[ch]pp")):
+        where = path.relative_to(native)
+        if where == REFERENCES:
+            continue
+        text = COMMENT.sub("", path.read_text(encoding="utf-8"))
+        headers = [name for name in INCLUDE.findall(text) if Path(name).name == "Python.h"]
+        found += [f"{where}: includes {name}: {REFERENCES} does" for name in headers]
+        found += [f"{where}: {use}: unchecked" for use in UNCHECKED.findall(text)]
+    return found
+
 
 def layer_violations(native: Path) -> list[str]:
     """Name every include in `native` that breaks the order of the layers, as `file: what is wrong`."""
@@ -86,6 +110,38 @@ def test_package_does_not_depend_on_its_command_line() -> None:
     package = ROOT / "src" / "isthmus"
     assert list(package.glob("*.py"))
     assert cli_imports(package) == []
+
+
+def test_debug_builds_see_every_reference_counted() -> None:
+    assert "Python.h" in INCLUDE.findall((ROOT / "native" / REFERENCES).read_text(encoding="utf-8"))
+    assert unchecked_references(ROOT / "native") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "#include <Python.h>",
+        "#include <python3.13/Python.h>",
+        "#undef Py_INCREF",
+        "# define Py_SETREF(a, b)",
+        "(Py_DECREF)(o);",
+        "auto* const drop = &Py_XDECREF;",
+        "Py_DecRef(o);",
+        "return _Py_NewRef(o);",
+        "Py_SET_REFCNT(o, 1);",
+        "o->ob_refcnt = 1;",
+        "Py_REFCNT(o) + o->ob_base.ob_refcnt_full;",
+    ],
+)
+def test_an_unchecked_reference_is_found(tmp_path: Path, line: str) -> None:
+    (tmp_path / "module").mkdir()
+    checked = "Py_INCREF(o); Py_CLEAR(o); Py_REFCNT(o); // as Py_INCREF does, ob_refcnt\n"
+    (tmp_path / "module" / "a.cpp").write_text(
+        f'#include "{REFERENCES}"\n{checked}{line}\n', encoding="utf-8"
+    )
+    violations = unchecked_references(tmp_path)
+    assert len(violations) == 1
+    assert violations[0].startswith("module/a.cpp: ")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@
 /// never unloaded), its table lives for ever, and no part of it comes from an interpreter's allocator.
 #pragma once
 
-#include <Python.h>
+#include "cpython/refs.hpp"
 
 #include <cstddef>
 

@@ -11,7 +11,7 @@
 /// | a list's size may be less than its room| lists_have_room(); tests/python/test_clone.py            |
 #pragma once
 
-#include <Python.h>
+#include "cpython/refs.hpp"
 
 #include "core/options.hpp"
 #include "core/slot.hpp"

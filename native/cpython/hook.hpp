@@ -10,7 +10,7 @@
 /// 4).
 #pragma once
 
-#include <Python.h>
+#include "cpython/refs.hpp"
 
 namespace isthmus::py {
 

@@ -1,7 +1,7 @@
 /// Entries of method and slot tables: CPython keeps functions of many signatures under one type.
 #pragma once
 
-#include <Python.h>
+#include "cpython/refs.hpp"
 
 namespace isthmus::py {
 

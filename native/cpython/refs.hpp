@@ -10,6 +10,9 @@
 ///
 /// One error path: `throw python_error{}` says that a Python exception is set in the current thread state. It
 /// is caught once, at the entry point (`guarded` below). `require` turns a null result into it.
+///
+/// All native code sees Python.h through this header only: debug builds replace what counts references by
+/// versions that first check who counts.
 #pragma once
 
 #include <Python.h>
@@ -18,6 +21,73 @@
 #include <new>
 #include <stdexcept>
 #include <utility>
+
+#ifndef NDEBUG
+
+namespace isthmus::py {
+
+/// Aborts, after a message on stderr, unless the calling thread may count references of `o`: it is attached
+/// to an interpreter, and if `o` lies in the arena, then as an original or a twin in that interpreter's
+/// window. Other addresses name no owner, neither those of immortal objects nor of small ones. Any thread,
+/// any state of its; does not read `o`.
+void check_owner(const PyObject* o) noexcept;
+
+/// While one lives, its thread also counts for the owner of `window`. For the start-up self-test alone, which
+/// plays a second interpreter. Not nested.
+class counts_for {
+  public:
+    explicit counts_for(unsigned window) noexcept;
+    ~counts_for();
+    counts_for(const counts_for&) = delete;
+    counts_for& operator=(const counts_for&) = delete;
+};
+
+// Not noexcept: the last reference may run code that ends the thread (H16).
+inline void checked_incref(PyObject* o) {
+    check_owner(o);
+    Py_INCREF(o);
+}
+inline void checked_decref(PyObject* o) {
+    check_owner(o);
+    Py_DECREF(o);
+}
+inline void checked_xincref(PyObject* o) {
+    if (o != nullptr) {
+        checked_incref(o);
+    }
+}
+inline void checked_xdecref(PyObject* o) {
+    if (o != nullptr) {
+        checked_decref(o);
+    }
+}
+[[nodiscard]] inline PyObject* checked_newref(PyObject* o) {
+    checked_incref(o);
+    return o;
+}
+[[nodiscard]] inline PyObject* checked_xnewref(PyObject* o) {
+    checked_xincref(o);
+    return o;
+}
+
+} // namespace isthmus::py
+
+// CPython's own are macros too, over functions. Those that contain them (Py_CLEAR, Py_SETREF, Py_XSETREF) are
+// expanded where they are used, and so are checked as well.
+#undef Py_INCREF
+#undef Py_DECREF
+#undef Py_XINCREF
+#undef Py_XDECREF
+#undef Py_NewRef
+#undef Py_XNewRef
+#define Py_INCREF(o) ::isthmus::py::checked_incref(reinterpret_cast<PyObject*>(o))
+#define Py_DECREF(o) ::isthmus::py::checked_decref(reinterpret_cast<PyObject*>(o))
+#define Py_XINCREF(o) ::isthmus::py::checked_xincref(reinterpret_cast<PyObject*>(o))
+#define Py_XDECREF(o) ::isthmus::py::checked_xdecref(reinterpret_cast<PyObject*>(o))
+#define Py_NewRef(o) ::isthmus::py::checked_newref(reinterpret_cast<PyObject*>(o))
+#define Py_XNewRef(o) ::isthmus::py::checked_xnewref(reinterpret_cast<PyObject*>(o))
+
+#endif // NDEBUG
 
 namespace isthmus::py {
 

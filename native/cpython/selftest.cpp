@@ -69,6 +69,9 @@ const char* run_selftest() noexcept {
     }
     core::interpreter other;
     other.view = second;
+#ifndef NDEBUG
+    const counts_for both(second->index);
+#endif
     const char* result = "out of memory";
     try {
         result = walk_all(*here, other);

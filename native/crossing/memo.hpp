@@ -1,7 +1,7 @@
 /// Which objects of a value were met already, by identity.
 #pragma once
 
-#include <Python.h>
+#include "cpython/refs.hpp"
 
 #include <cstddef>
 #include <cstdint>

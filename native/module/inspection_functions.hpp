@@ -1,7 +1,7 @@
 /// The native half of isthmus.inspection.
 #pragma once
 
-#include <Python.h>
+#include "cpython/refs.hpp"
 
 namespace isthmus::module {
 

@@ -207,4 +207,29 @@ PyObject* doctor_facts(PyObject* module, PyObject*) {
     });
 }
 
+#ifndef NDEBUG
+PyObject* touch_reference(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+        if (count != 2) {
+            py::fail(PyExc_TypeError, "_touch_reference() takes 2 arguments (%zd given)", count);
+        }
+        auto* const o = static_cast<PyObject*>(PyLong_AsVoidPtr(args[0]));
+        const int attached = PyObject_IsTrue(args[1]);
+        if (PyErr_Occurred() != nullptr) {
+            throw py::python_error{};
+        }
+        if (o == nullptr) {
+            py::fail(PyExc_ValueError, "_touch_reference(): nothing lies at 0");
+        }
+        PyThreadState* const left = attached == 0 ? PyEval_SaveThread() : nullptr;
+        Py_INCREF(o);
+        Py_DECREF(o);
+        if (left != nullptr) {
+            PyEval_RestoreThread(left);
+        }
+        Py_RETURN_NONE;
+    });
+}
+#endif
+
 } // namespace isthmus::module

@@ -209,6 +209,9 @@ PyMethodDef functions[] = {
     {"inspection_snapshot", inspection_snapshot, METH_NOARGS, nullptr},
     {"identity", identity, METH_NOARGS, nullptr},
     {"doctor_facts", doctor_facts, METH_NOARGS, nullptr},
+#ifndef NDEBUG
+    {"_touch_reference", method(touch_reference), METH_FASTCALL, nullptr},
+#endif
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(exec_module)},

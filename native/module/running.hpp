@@ -1,7 +1,7 @@
 /// The methods of `Interpreter` that run code in it.
 #pragma once
 
-#include <Python.h>
+#include "cpython/refs.hpp"
 
 namespace isthmus::module {
 

@@ -1,7 +1,7 @@
 /// `select`: one wait for several channels and queues.
 #pragma once
 
-#include <Python.h>
+#include "cpython/refs.hpp"
 
 namespace isthmus::module {
 
