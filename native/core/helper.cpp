@@ -130,12 +130,14 @@ void helper::serve() {
                 break;
             }
         }
-        if (stopping_.load(std::memory_order_acquire) != 0) {
-            return;
-        }
         // Cleared before the work looks at the inbox: a post after that look notifies again. By an exchange:
         // it reads the notification that it overwrites, so the look sees what that poster had posted.
-        signal_.exchange(idle, std::memory_order_acq_rel);
+        const std::uint32_t told = signal_.exchange(idle, std::memory_order_acq_rel);
+        // After the exchange: stop() wakes nobody if it finds the signal set.
+        if (stopping_.load(std::memory_order_acquire) != 0) {
+            signal_.fetch_or(told, std::memory_order_acq_rel); // for the next thread
+            return;
+        }
         working_.store(true, std::memory_order_release);
         const bool more = work_(context_);
         if (life != forgotten_.load(std::memory_order_relaxed)) {
