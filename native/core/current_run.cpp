@@ -23,6 +23,18 @@ void current_run::open(number mine) noexcept {
 
 current_run::ending current_run::close(bool pending) noexcept {
     const std::lock_guard guard(lock_);
+    return close_locked(pending);
+}
+
+std::optional<current_run::ending> current_run::close_unless_asked() noexcept {
+    const std::lock_guard guard(lock_);
+    if (wanted_.what != nullptr || keyboard_) {
+        return std::nullopt;
+    }
+    return close_locked(false);
+}
+
+current_run::ending current_run::close_locked(bool pending) noexcept {
     const bool too_late = pending && keyboard_was_last_;
     const ending how = {.raised = keyboard_delivered_ > (too_late ? 1U : 0U), .left = too_late || keyboard_};
     if (wanted_.run == open_) {

@@ -6,14 +6,16 @@
 ///
 /// Named invariant R1 "aimed": a run opens and closes under its interpreter's GIL and the lock here, and a
 /// request is taken, and raised, under that GIL: what `take` returns is for the run that is open right then.
-/// Named invariant R2 "no request is forgotten": one that was accepted is taken while its run is open, or
-/// dropped by its close; the courier is told after a request is in place, and looks after it was told.
+/// Named invariant R2 "no request is forgotten": one that was accepted is taken while its run is open; the
+/// courier is told after a request is in place, and looks after it was told, and a run does not close by
+/// itself while one waits. Only what comes while an exception ends the run already is dropped by its close.
 #pragma once
 
 #include "core/lock.hpp"
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 namespace isthmus::core {
 
@@ -46,8 +48,11 @@ class current_run {
     void end() noexcept { thread_.store(0, std::memory_order_release); }
     /// Code of the user's runs from here on. Between begin() and end().
     void open(number mine) noexcept;
-    /// And no more. `pending`: what was delivered last has not been raised.
+    /// And no more, because of an exception. `pending`: what was delivered last has not been raised.
     ending close(bool pending) noexcept;
+    /// And no more, because the code has come to its end. Nothing, and still open: a request waits. What was
+    /// delivered must have been raised.
+    [[nodiscard]] std::optional<ending> close_unless_asked() noexcept;
     /// Whether the thread with this id runs code of the user's in an open run. Under that GIL, any thread.
     [[nodiscard]] bool is_open_on(unsigned long thread) const noexcept {
         return open_ != 0 && thread_.load(std::memory_order_relaxed) == thread;
@@ -85,6 +90,7 @@ class current_run {
         number run = 0; ///< 0: whichever
     };
     void note_wishes() noexcept;
+    ending close_locked(bool pending) noexcept;
 
     std::atomic<unsigned long> thread_{0};
     std::atomic<std::uint32_t> deliveries_{0};

@@ -109,14 +109,33 @@ void* interrupt_until_stopped(void* argument) {
 
 interruptible::interruptible(core::interpreter& record, core::current_run::number mine,
                              core::current_run::ending& how) noexcept
-    : run_(record.current), how_(how) {
-    run_.open(mine);
+    : record_(record), how_(how) {
+    record_.current.open(mine);
     run_has_opened();
 }
 
+void interruptible::finish() {
+    std::optional<core::current_run::ending> how;
+    while (!how) {
+        deliver_all(record_);
+        if (record_.stopping.load()) {
+            return; // at the process's exit its end is all that is wanted
+        }
+        if (compat::raise_async_exception()) {
+            throw python_error{};
+        }
+        how = record_.current.close_unless_asked();
+    }
+    how_ = *how;
+    open_ = false;
+}
+
 interruptible::~interruptible() {
+    if (!open_) {
+        return;
+    }
     const bool pending = compat::async_exception_waits();
-    how_ = run_.close(pending);
+    how_ = record_.current.close(pending);
     if (pending) {
         compat::drop_async_exception();
     }

@@ -12,19 +12,24 @@
 namespace isthmus::py {
 
 /// Code of the user's runs in this scope, on the calling thread, in `record`'s interpreter: it may be
-/// interrupted. What comes too late to be raised in it is dropped at the end. Under the interpreter's GIL.
+/// interrupted. Under the interpreter's GIL.
 class interruptible {
   public:
     /// `how`: is written at the end.
     interruptible(core::interpreter& record, core::current_run::number mine,
                   core::current_run::ending& how) noexcept;
+    /// After an exception: what has not been raised by then is dropped.
     ~interruptible();
+    /// Once the code has come to its end: what was asked for and no bytecode has met, since there were none
+    /// left or the courier was slow, is raised here: python_error.
+    void finish();
     interruptible(const interruptible&) = delete;
     interruptible& operator=(const interruptible&) = delete;
 
   private:
-    core::current_run& run_;
+    core::interpreter& record_;
     core::current_run::ending& how_;
+    bool open_ = true;
 };
 
 /// `no_run`: nothing that could be interrupted; `no_thread`: the system gives none to do it.

@@ -183,7 +183,7 @@ struct circumstances {
     core::current_run::number run = 0; ///< 0: a posted call, which is no run
 };
 
-/// All that is code of the user's. What others raise in a run is raised here or nowhere.
+/// All that is code of the user's. What others raise in a run is raised here.
 ref decode_and_perform(core::interpreter& target, job& work, core::current_run::number run, answer& made,
                        ended& stage) {
     const ref module = require(PyImport_AddModuleRef("__main__"));
@@ -195,7 +195,11 @@ ref decode_and_perform(core::interpreter& target, job& work, core::current_run::
     }
     given = decode_all(target, work, main);
     stage = ended::with_exception;
-    return perform(work, given, main);
+    ref result = perform(work, given, main);
+    if (scope) {
+        scope->finish();
+    }
+    return result;
 }
 
 /// What `attempt` does, but for exceptions that can't be described: python_error.

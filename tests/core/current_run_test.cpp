@@ -86,6 +86,28 @@ TEST(current_run, its_end_tells_what_became_of_the_keyboards_requests) {
     EXPECT_FALSE(none.raised || none.left);
 }
 
+TEST(current_run, a_run_does_not_close_by_itself_while_it_is_asked) {
+    current_run runs;
+    current_run::request taken;
+    runs.begin(7);
+    const current_run::number mine = current_run::next();
+    runs.open(mine);
+    EXPECT_TRUE(runs.ask(&one_class));
+    EXPECT_FALSE(runs.close_unless_asked());
+    ASSERT_TRUE(runs.take(taken));
+    runs.delivered(taken.from);
+    EXPECT_TRUE(runs.ask_from_keyboard(mine));
+    EXPECT_FALSE(runs.close_unless_asked());
+    EXPECT_TRUE(runs.is_open_on(7));
+    ASSERT_TRUE(runs.take(taken));
+    runs.delivered(taken.from);
+    const auto how = runs.close_unless_asked();
+    ASSERT_TRUE(how);
+    EXPECT_TRUE(how->raised && !how->left);
+    EXPECT_FALSE(runs.is_open_on(7));
+    EXPECT_FALSE(runs.ask(&one_class));
+}
+
 TEST(current_run, at_exit_a_run_that_is_not_open_is_reached_too) {
     current_run runs;
     current_run::request taken;

@@ -34,7 +34,7 @@ PyMethodDef begun_method = {"begun", begun, METH_NOARGS, nullptr};
 void initialise(const char* executable) {
     PyConfig config;
     PyConfig_InitPythonConfig(&config);
-    // As the command itself would start: its virtual environment is found by its path.
+    // As the command itself would start: the standard library is found by its path.
     PyStatus status = PyConfig_SetBytesString(&config, &config.program_name, executable);
     if (PyStatus_Exception(status) == 0) {
         status = Py_InitializeFromConfig(&config);

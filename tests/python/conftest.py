@@ -220,19 +220,3 @@ def run_script(
     assert "Fatal" not in done.stderr, report
     assert "Traceback" not in done.stderr, report
     return done
-
-
-#: Known to fail on newer Pythons, causes unknown yet: an open defect of isthmus or of the test.
-_OPEN_SINCE_3_14 = (
-    "test_an_interpreter_that_the_run_waits_for_finishes",
-    "test_faulthandler",
-    "test_interpreters_of_the_standard_library",
-    "test_exit_with_posted_calls[of_others]",
-    "test_no_memory_can_be_had[DATA]",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if sys.version_info >= (3, 14) and item.name in _OPEN_SINCE_3_14:
-            item.add_marker(pytest.mark.skip(reason="fails on 3.15: an open defect"))

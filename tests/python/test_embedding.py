@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import isthmus
+
 SOURCES = Path(__file__).resolve().parents[1] / "embedding"
 WAITING = {
     "receiving": "begun(); never[0].recv()",
@@ -47,13 +49,16 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def live(host: Path, lives: int, *scripts: Path, env: dict[str, str] | None = None) -> None:
+    # Not the virtual environment's command: from 3.14 on CPython finds its libraries in the first life only.
+    command = str(getattr(sys, "_base_executable", sys.executable))
+    path = str(Path(isthmus.__file__).parents[1])
     done = subprocess.run(
-        [host, sys.executable, str(lives), *scripts],
+        [host, command, str(lives), *scripts],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "ISTHMUS_TEST_DUMP_AFTER": "100", **(env or {})},
+        env={**os.environ, "PYTHONPATH": path, "ISTHMUS_TEST_DUMP_AFTER": "100", **(env or {})},
     )
     told = f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, told

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import isthmus
-from conftest import PATIENCE, Running, until
+from conftest import LARGE, PATIENCE, Running, until
 
 Spawn = Callable[..., Running]
 
@@ -237,6 +239,25 @@ def test_sleep_finishes(interp: isthmus.Interpreter, started: Callable[..., Runn
     assert interp.interrupt()
     assert time.monotonic() - began < 0.25
     interrupted(run)
+
+
+def test_a_call_without_bytecode_ends_by_it(interp: isthmus.Interpreter) -> None:
+    """There is no next bytecode: it is raised at the end instead."""
+    reader, writer = os.pipe()
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(interp.call, os.write, writer, bytes(LARGE))  # more than the pipe takes
+        assert os.read(reader, 1) == b"\0"  # it is in C code
+        assert interp.interrupt()
+        left = LARGE - 1
+        while left > 0:
+            left -= len(os.read(reader, left))
+        failure = run.exception(PATIENCE)
+    assert isinstance(failure, isthmus.ExecutionFailed)
+    assert failure.excinfo.type.__name__ == "KeyboardInterrupt"
+    assert interp.call(os.write, writer, b"next") == 4
+    assert os.read(reader, LARGE) == b"next"
+    os.close(reader)
+    os.close(writer)
 
 
 def test_an_interpreter_that_the_run_waits_for_finishes(

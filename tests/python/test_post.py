@@ -144,6 +144,7 @@ def test_legacy_interpreters(new_interp: Create) -> None:
 def test_interpreters_of_the_standard_library() -> None:
     interpreters = pytest.importorskip("concurrent.interpreters")
     theirs = interpreters.create()
+    theirs.exec(f"import sys; sys.path[:] = {sys.path!r}")  # what is posted is a function of this file
     ours = isthmus.Interpreter(theirs.id)
     assert ours.post(_current_id).result(PATIENCE) == theirs.id
     closed = ours.closed

@@ -277,7 +277,10 @@ def test_ctrl_c_ends_a_wait(what: str) -> None:
 def test_exit_with_posted_calls(case: str) -> None:
     done = run_script("posting", case, timeout=60)
     assert done.stdout == "ready\n"
-    assert done.stderr == ""
+    # CPython speaks of those that the standard library made, from 3.15 on.
+    ours = [line for line in done.stderr.splitlines() if "remaining subinterpreters" not in line]
+    assert ours == []
+    assert case == "of_others" or done.stderr == ""
 
 
 def test_exit_with_a_posted_call_in_c_code() -> None:
