@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,10 @@ from isthmus import _isthmus
 
 LARGE = 100_000  # bytes: well above the 64 KiB from which payloads are shared
 PATIENCE = 30.0  # seconds until something that must happen is said never to; generous for a busy machine
+
+# A shell starts what it runs in the background with SIGINT ignored, and every child would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # From the first line on, so that placement does not change in the middle of the first test that needs it.
 isthmus.enable()

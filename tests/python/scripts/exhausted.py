@@ -222,6 +222,17 @@ def _status(name: str) -> int:
     raise AssertionError(name)
 
 
+def _emptied(*ends: isthmus.RecvChannel) -> bool:
+    """False: there was no memory for something that is received."""
+    try:
+        for end in ends:
+            while end.recv_nowait() is not None:
+                pass
+    except MemoryError:
+        return False
+    return True
+
+
 def no_memory(what: str) -> None:
     """Nothing more can be had: every message arrives whole or is refused, and none is counted twice."""
     other = isthmus.create()
@@ -248,8 +259,7 @@ def no_memory(what: str) -> None:
                 if "emory" not in repr(error):
                     raise
                 refused += 1
-                while r.recv_nowait() is not None or back_r.recv_nowait() is not None:
-                    pass
+                eventually(lambda: _emptied(r, back_r), "what was under way received")
             whole = None
         huge: list[bytes] = []
         with contextlib.suppress(MemoryError):
