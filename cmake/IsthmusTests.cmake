@@ -21,11 +21,8 @@ set_target_properties(isthmus_fault_tests PROPERTIES UNITY_BUILD OFF)
 foreach(call mmap mremap madvise memfd_create ftruncate fcntl eventfd pthread_create)
     target_link_options(isthmus_fault_tests PRIVATE -Wl,--wrap=${call})
 endforeach()
-# Each test file has fixtures of its own, of which several share a name: one by one, with a header made ready.
-set_target_properties(isthmus_core_tests PROPERTIES UNITY_BUILD OFF)
-if(CMAKE_UNITY_BUILD)
-    target_precompile_headers(isthmus_core_tests PRIVATE <gtest/gtest.h> <atomic> <memory> <thread> <vector>)
-endif()
+# Headers are most of what there is to compile: a few large batches.
+set_target_properties(isthmus_core_tests PROPERTIES UNITY_BUILD_BATCH_SIZE 10)
 # At test time, not at build time: a sanitized binary may need an environment that only ctest's caller sets.
 foreach(program isthmus_core_tests isthmus_fault_tests)
     gtest_discover_tests(${program} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)

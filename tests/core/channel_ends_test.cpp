@@ -187,11 +187,11 @@ TEST_F(channel_ends, undeliverable_messages_are_dropped_when_the_last_receiver_e
 }
 
 /// An end of a channel inside a message.
-struct travelling_end : attachment {
-    travelling_end(std::shared_ptr<channel> of, end which) : of_(std::move(of)), which_(which) {
+struct end_in_flight : attachment {
+    end_in_flight(std::shared_ptr<channel> of, end which) : of_(std::move(of)), which_(which) {
         of_->add_in_flight(which_);
     }
-    ~travelling_end() override { of_->drop_in_flight(which_); }
+    ~end_in_flight() override { of_->drop_in_flight(which_); }
 
   private:
     std::shared_ptr<channel> of_;
@@ -201,7 +201,7 @@ struct travelling_end : attachment {
 TEST_F(channel_ends, a_channel_that_carries_its_own_end_goes_when_nobody_holds_it) {
     open(std::nullopt);
     auto body = std::make_unique<parcel>();
-    body->attachments.push_back(std::make_unique<travelling_end>(c, end::send));
+    body->attachments.push_back(std::make_unique<end_in_flight>(c, end::send));
     message m(1, std::move(body));
     EXPECT_EQ(c->try_send(*a, m), outcome::ok);
     const std::weak_ptr<channel> gone = c;
@@ -212,19 +212,19 @@ TEST_F(channel_ends, a_channel_that_carries_its_own_end_goes_when_nobody_holds_i
 }
 
 /// How a side can end while the other one waits.
-enum class ending { close, death, closing_drop };
+enum class way_to_end { close, death, closing_drop };
 
-class waits_for : public ends, public ::testing::WithParamInterface<std::tuple<ending, bool>> {
+class waits_for : public ends, public ::testing::WithParamInterface<std::tuple<way_to_end, bool>> {
   protected:
     void end_side(end which, party& who) {
         switch (std::get<0>(GetParam())) {
-        case ending::close:
+        case way_to_end::close:
             c->close(which, who);
             break;
-        case ending::death:
+        case way_to_end::death:
             c->party_died(who);
             break;
-        case ending::closing_drop:
+        case way_to_end::closing_drop:
             who.begin_close();
             c->drop_holder(which, who);
             break;
@@ -256,7 +256,7 @@ TEST_P(waits_for, a_sender_wakes_when_the_receiver_ends) {
 }
 
 TEST_P(waits_for, the_closers_own_threads_wake_too) {
-    if (std::get<0>(GetParam()) != ending::close) {
+    if (std::get<0>(GetParam()) != way_to_end::close) {
         return; // dying parties have no threads left
     }
     std::thread receiver([&] { EXPECT_EQ(recv(*b), ended(outcome::released)); });
@@ -297,7 +297,7 @@ TEST_P(waits_for, an_end_at_any_moment_loses_nothing) {
         }
         const std::shared_ptr<party> who = sender_ends ? a : b;
         std::thread& theirs = sender_ends ? sender : receiver;
-        if (std::get<0>(GetParam()) != ending::close) {
+        if (std::get<0>(GetParam()) != way_to_end::close) {
             who->begin_close(); // an interpreter's own threads leave before it dies
             theirs.join();
         }
@@ -312,8 +312,8 @@ TEST_P(waits_for, an_end_at_any_moment_loses_nothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(endings, waits_for,
-                         ::testing::Combine(::testing::Values(ending::close, ending::death,
-                                                              ending::closing_drop),
+                         ::testing::Combine(::testing::Values(way_to_end::close, way_to_end::death,
+                                                              way_to_end::closing_drop),
                                             ::testing::Bool()));
 
 } // namespace

@@ -1,9 +1,8 @@
 /// Many threads at once; every message is counted. The seed is printed: ISTHMUS_TEST_SEED=n runs it again.
 #include "channel_fixture.hpp"
+#include "seed.hpp"
 
 #include <algorithm>
-#include <cstdlib>
-#include <iostream>
 #include <random>
 #include <vector>
 
@@ -15,16 +14,6 @@ constexpr int scale = 1;
 #else
 constexpr int scale = 4;
 #endif
-
-std::uint64_t seed() {
-    static const std::uint64_t chosen = [] {
-        const char* const given = std::getenv("ISTHMUS_TEST_SEED");
-        const std::uint64_t s = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-        std::cout << "ISTHMUS_TEST_SEED=" << s << '\n';
-        return s;
-    }();
-    return chosen;
-}
 
 /// -1: unbounded.
 class channel_stress : public ends, public ::testing::WithParamInterface<int> {
@@ -84,6 +73,7 @@ TEST_P(channel_stress, nothing_is_lost_or_doubled_and_each_sender_keeps_its_orde
 
 TEST_P(channel_stress, tiny_deadlines_neither_lose_nor_double) {
     constexpr std::uint64_t threads_each = 2;
+    const std::uint64_t seed = test_seed();
     const std::uint64_t each = 3000U * scale;
     std::atomic<std::uint64_t> sent{0};
     std::atomic<std::uint64_t> kept{0};
@@ -95,7 +85,7 @@ TEST_P(channel_stress, tiny_deadlines_neither_lose_nor_double) {
     std::vector<std::thread> threads;
     for (std::uint64_t t = 0; t < threads_each; ++t) {
         threads.emplace_back([&, t] {
-            std::mt19937_64 random(seed() + t);
+            std::mt19937_64 random(seed + t);
             for (std::uint64_t i = 0; i < each; ++i) {
                 const std::uint64_t n = t * each + i;
                 auto body = std::make_unique<parcel>();
@@ -114,7 +104,7 @@ TEST_P(channel_stress, tiny_deadlines_neither_lose_nor_double) {
             --sending;
         });
         threads.emplace_back([&, t] {
-            std::mt19937_64 random(seed() - t - 1);
+            std::mt19937_64 random(seed - t - 1);
             for (;;) {
                 const bool last_round = sending == 0; // read before: what was sent by then must be found
                 message m;
@@ -147,7 +137,7 @@ TEST_P(channel_stress, tiny_deadlines_neither_lose_nor_double) {
 }
 
 TEST_P(channel_stress, parties_come_close_and_die_at_random) {
-    std::mt19937_64 random(seed());
+    std::mt19937_64 random(test_seed());
     std::atomic<int> alive{0};
     for (int round = 0; round < 40 * scale; ++round) {
         open(c->capacity());

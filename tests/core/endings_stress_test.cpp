@@ -1,12 +1,12 @@
 /// Channels and queues end at any moment, under operations of every kind: nobody hangs, each gets an outcome
 /// that the ending explains, what was sent is received or destroyed, once.
 #include "channel_fixture.hpp"
+#include "seed.hpp"
 
 #include "core/queue.hpp"
 #include "core/select.hpp"
 
 #include <array>
-#include <cstdlib>
 #include <random>
 #include <vector>
 
@@ -15,12 +15,6 @@ namespace {
 
 /// How a round ends: each is done by another party than those that wait, at a random moment.
 enum class ending : unsigned { close_senders, close_receivers, poison, die, count_ };
-
-unsigned seed() {
-    const char* const given = std::getenv("ISTHMUS_TEST_SEED");
-    return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
-                            : std::random_device{}();
-}
 
 class endings : public ::testing::Test {
   protected:
@@ -150,10 +144,10 @@ class endings : public ::testing::Test {
 };
 
 TEST_F(endings, at_any_moment_hang_nobody_and_lose_nothing) {
-    const unsigned chosen = seed();
+    const std::uint64_t chosen = test_seed();
     RecordProperty("seed", static_cast<int>(chosen));
     SCOPED_TRACE("ISTHMUS_TEST_SEED=" + std::to_string(chosen));
-    std::mt19937 random(chosen);
+    std::mt19937 random(static_cast<std::uint32_t>(chosen));
     for (int i = 0; i < 300 && !HasFailure(); ++i) {
         round(random);
     }
@@ -161,9 +155,9 @@ TEST_F(endings, at_any_moment_hang_nobody_and_lose_nothing) {
 }
 
 TEST_F(endings, of_queues_at_any_moment_hang_nobody_and_lose_nothing) {
-    const unsigned chosen = seed();
+    const std::uint64_t chosen = test_seed();
     SCOPED_TRACE("ISTHMUS_TEST_SEED=" + std::to_string(chosen));
-    std::mt19937 random(chosen);
+    std::mt19937 random(static_cast<std::uint32_t>(chosen));
     for (int i = 0; i < 300 && !HasFailure(); ++i) {
         const auto q = queue::create(static_cast<std::int64_t>(random() % 4), unbound::replace);
         const bool immediate = random() % 2 == 0;

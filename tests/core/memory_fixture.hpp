@@ -5,6 +5,8 @@
 /// CPython's do. Its functions need its "GIL": call them from one thread at a time.
 #pragma once
 
+#include "seed.hpp"
+
 #include "core/memory.hpp"
 #include "core/stats.hpp"
 
@@ -37,14 +39,6 @@ inline constexpr options small_sizes{.capacity = 64 * mebibyte,
 inline memory_system& started_memory() {
     EXPECT_TRUE(memory().start(small_sizes)) << memory().space().why();
     return memory();
-}
-
-/// Of ISTHMUS_TEST_SEED, or by chance; printed, so that a failure can be run again.
-inline std::uint64_t test_seed() {
-    const char* given = std::getenv("ISTHMUS_TEST_SEED");
-    const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device{}();
-    std::printf("ISTHMUS_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-    return seed;
 }
 
 /// Numbers by chance, the same for the same seed on every machine.

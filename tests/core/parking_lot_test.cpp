@@ -150,10 +150,10 @@ TEST_F(lots, a_party_that_closes_leaves_and_uses_up_no_wake) {
     EXPECT_EQ(parking_lot::parked_at(room.data()), 0U);
 }
 
-std::atomic<waiter*> current{nullptr};
+std::atomic<waiter*> parked_waiter{nullptr};
 
-void on_signal(int) {
-    if (waiter* const w = current.load(std::memory_order_relaxed)) {
+void wake_parked(int) {
+    if (waiter* const w = parked_waiter.load(std::memory_order_relaxed)) {
         w->interrupt();
     }
 }
@@ -161,12 +161,12 @@ void on_signal(int) {
 TEST_F(lots, an_interrupted_wait_leaves) {
     struct sigaction action = {};
     struct sigaction before = {};
-    action.sa_handler = on_signal;
+    action.sa_handler = wake_parked;
     action.sa_flags = SA_RESTART;
     ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
     std::atomic<bool> finished{false};
     std::thread sleeper([&] {
-        wait_site site{.current = &current};
+        wait_site site{.current = &parked_waiter};
         EXPECT_EQ(parking_lot::park_while(
                       room.data(), [] { return true; }, *by, never_expected(), site),
                   outcome::interrupted);
