@@ -356,6 +356,7 @@ close_result close_interpreter(const core::interpreter_ref& record) {
     if (current_interpreter() == record.get()) {
         return close_result::current;
     }
+    const closing_scope scope; // before it is said to close: who is told so waits for us
     phase now = phase::open;
     if (!record->now.compare_exchange_strong(now, phase::closing)) {
         return close_result::already;
@@ -368,7 +369,6 @@ close_result close_interpreter(const core::interpreter_ref& record) {
         record->now.store(phase::open);
         return close_result::threads;
     }
-    const closing_scope scope;
     record->ended_here.store(true);
     record->calls.shut(); // first: the end of the one that runs must let no other one begin
     record->side->begin_close();

@@ -209,7 +209,7 @@ class Scene:
 
 
 def _play(what: list[tuple[str, str]], order: tuple[str, ...], gils: tuple[str, str]) -> None:
-    before = gauges()
+    before, orphans = gauges(), isthmus.stats().views_orphaned
     scene = Scene(what, gils)
     scene.check()
     for event in order:
@@ -217,6 +217,11 @@ def _play(what: list[tuple[str, str]], order: tuple[str, ...], gils: tuple[str, 
         scene.check()
     scene.mine.clear()
     gc.collect()  # circles among what was taken
+    if gils[0] == "shared" and sys.version_info >= (3, 15):
+        # An orphan's exporter is left as it is. Here that is a bytearray, whose memory is a bytes object from
+        # 3.15 on, and lives in main's window, which does not end with the sender.
+        left = isthmus.stats().views_orphaned - orphans
+        before = (*before[:2], before[2] + left, *before[3:])
     eventually(
         lambda: gauges() == before and counters_balance(), f"back to {before} after {order} {gils} {what}"
     )
