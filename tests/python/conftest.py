@@ -82,6 +82,21 @@ def settle(start: dict[str, object], patience: float = 5.0) -> dict[str, object]
     return {name: (start[name], now[name]) for name in start if start[name] != now[name]} | unsettled()
 
 
+#: Whose tests take longest, longest first: so no worker is left with one of them when the others are done.
+_LONGEST = ("cpython", "lives", "crossing", "stress", "soak", "embedding", "fork", "interrupt_aim", "post")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {f"test_{name}": number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`. Tests wait for each other's processes, timers and compilers for a third of their time."""
+    return (len(os.sched_getaffinity(0)) * 3 + 1) // 2
+
+
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()  # what pytest and its plugins are made of: two full collections a test need not visit it
