@@ -185,7 +185,7 @@ PyObject* interpreter_reduce(PyObject* o, PyObject*) {
     return Py_BuildValue("O(L)", Py_TYPE(o), static_cast<long long>(interpreter_object::of(o).number));
 }
 
-constexpr char close_doc[] = "close()\n--\n\n"
+constexpr char close_doc[] = "close($self)\n--\n\n"
                              "End the interpreter. Its own waits in isthmus fail with InterpreterError and "
                              "its threads are joined first. What it sent stays\n"
                              "valid. Closing a closed one does nothing. InterpreterError if it is running, "
@@ -195,7 +195,7 @@ PyMethodDef interpreter_methods[] = {
     {"close", interpreter_close, METH_NOARGS, close_doc},
     {"destroy", interpreter_close, METH_NOARGS, close_doc},
     {"is_running", interpreter_is_running, METH_NOARGS,
-     "is_running()\n--\n\nWhether code runs in its `__main__`; always true for the current one. "
+     "is_running($self)\n--\n\nWhether code runs in its `__main__`; always true for the current one. "
      "InterpreterNotFoundError if closed."},
     {"run", method(interpreter_run), METH_VARARGS | METH_KEYWORDS, run_doc},
     {"exec", interpreter_exec, METH_O, exec_doc},
@@ -207,7 +207,7 @@ PyMethodDef interpreter_methods[] = {
     {"reset_main", interpreter_reset_main, METH_NOARGS, reset_main_doc},
     {"interrupt", method(interpreter_interrupt), METH_FASTCALL | METH_KEYWORDS, interrupt_doc},
     {"__enter__", interpreter_enter, METH_NOARGS, nullptr},
-    {"__exit__", interpreter_close, METH_VARARGS, nullptr},
+    {"__exit__", interpreter_close, METH_VARARGS, py::exit_doc},
     {"__reduce__", interpreter_reduce, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
@@ -238,7 +238,8 @@ PyType_Slot interpreter_slots[] = {
     {Py_tp_repr, slot(interpreter_repr)},
     {Py_tp_hash, slot(interpreter_hash)},
     {Py_tp_richcompare, slot(interpreter_compare)},
-    {Py_tp_doc, const_cast<char*>("An interpreter of this process; one object per id.")},
+    {Py_tp_doc,
+     const_cast<char*>("Interpreter(id)\n--\n\nAn interpreter of this process; one object per id.")},
     {0, nullptr}};
 
 PyType_Spec interpreter_spec = {"isthmus.Interpreter", sizeof(interpreter_object), 0,
