@@ -133,6 +133,9 @@ bool wake_courier(core::interpreter& record) noexcept {
 
 void rest_courier(core::interpreter& record) noexcept {
     record.courier.stop();
+    if (asked(record)) { // meanwhile
+        static_cast<void>(wake_courier(record));
+    }
 }
 
 void end_courier(core::interpreter& record) noexcept {
