@@ -10,7 +10,7 @@
  * SCENARIO  1 two entrants, twice each, and a closer. 2 three posts by two threads, the owner idle for ever. 3 the
  *           same, the owner drains when it likes, stops the helper and closes, as interpreters do. 4 as 3, and the
  *           posters enter the interpreter too.
- * Left out  time: the grace before the helper works is a wait that ends whenever it likes; weak memory.
+ * Left out  what is told at once, leaving, stopping with the gate open (helper.pml); time: the grace before the helper works is a wait that ends whenever it likes; weak memory.
  */
 #ifndef SCENARIO
 #define SCENARIO 1
@@ -163,13 +163,13 @@ end_idle:   !asleep_on_signal
         :: true
         :: stopping
         fi;
+#ifndef BREAK_SIGNAL_CLEARED_AFTER_WORK
+        signal = 0;
+#endif
         if
         :: stopping -> break
         :: else
         fi;
-#ifndef BREAK_SIGNAL_CLEARED_AFTER_WORK
-        signal = 0;
-#endif
         enter();
         if
         :: in ->

@@ -1,4 +1,4 @@
-/// The run under way in an interpreter, and what others ask it to raise.
+/// The run under way in an interpreter, and what others ask it to raise; the same for its posted call.
 ///
 /// A run has a number that is never used again. It is *open* while code of the user's runs, and only then can
 /// be asked; a request names the run it is meant for, so it never reaches another one. Requests wait here

@@ -17,17 +17,31 @@ thread_local const helper* served_here = nullptr;
 } // namespace
 
 helper::presence helper::ensure(work_fn work, void* context, futex::nanoseconds pause) noexcept {
-    if (running()) {
-        return presence::running;
+    for (;;) {
+        if (running()) {
+            return presence::running;
+        }
+        // Whoever stops it may have to wait for work that needs the GIL we hold: no waiting for that here.
+        std::unique_lock guard(ending_, std::try_to_lock);
+        if (!guard) {
+            return presence::changing;
+        }
+        if (!running() && !make(work, context, pause)) {
+            return presence::impossible;
+        }
+        guard.unlock();
+        // Who has found it locked relied on us: the thread, which left although it was told something, or
+        // another one that was to make sure of it. Read-modify-writes, as theirs before they try the lock:
+        // if ours comes first, they find it unlocked.
+        bool still = true;
+        if (running_.compare_exchange_strong(still, true, std::memory_order_acq_rel) ||
+            signal_.fetch_or(0, std::memory_order_acq_rel) == idle) {
+            return presence::running;
+        }
     }
-    // Whoever stops it may have to wait for work that needs the GIL we hold: no waiting for that here.
-    const std::unique_lock guard(ending_, std::try_to_lock);
-    if (!guard) {
-        return presence::changing;
-    }
-    if (running()) {
-        return presence::running;
-    }
+}
+
+bool helper::make(work_fn work, void* context, futex::nanoseconds pause) noexcept {
     join();
     work_ = work;
     context_ = context;
@@ -44,19 +58,19 @@ helper::presence helper::ensure(work_fn work, void* context, futex::nanoseconds 
     if (!to_join_) {
         running_.store(false, std::memory_order_release);
     }
-    return to_join_ ? presence::running : presence::impossible;
+    return to_join_;
 }
 
 bool helper::leave() noexcept {
     // Sequentially consistent, as notify_at_once() and the look at running() after it: either we see the
     // notification, or the poster sees that nobody runs.
-    running_.store(false, std::memory_order_seq_cst);
+    running_.exchange(false, std::memory_order_seq_cst);
     if (signal_.load(std::memory_order_seq_cst) == idle) {
         return true;
     }
     const std::unique_lock guard(ending_, std::try_to_lock);
     if (!guard) {
-        return true; // whoever has it is about to join this thread, and looks for what was posted afterwards
+        return true; // whoever has it may be about to join this thread, and looks afterwards
     }
     running_.store(true, std::memory_order_seq_cst);
     return false;

@@ -48,7 +48,8 @@ class helper {
         }
     }
     /// Ends the thread and joins it. The caller holds no GIL: the thread may need it to finish. Does nothing
-    /// on that thread itself, where work of the user's may run.
+    /// on that thread itself, where work of the user's may run. What is posted meanwhile may find no thread:
+    /// unless nothing may be posted any more, the caller looks afterwards.
     void stop() noexcept;
     /// By the work, under the owner's GIL, which it gives up without taking it again. True: the thread serves
     /// no more, the work returns false, and `start` may make another one. False: something was posted
@@ -77,6 +78,8 @@ class helper {
     static void* body(void* self);
     void serve();
     void join() noexcept;
+    /// Under `ending_`. False: no thread could be made.
+    [[nodiscard]] bool make(work_fn work, void* context, futex::nanoseconds pause) noexcept;
 
     static constexpr std::uint32_t idle = 0;
     static constexpr std::uint32_t pending = 1;

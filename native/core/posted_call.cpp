@@ -64,12 +64,20 @@ bool posted_call::waits_for_itself() const noexcept {
     return served_by_this_thread == to_.get();
 }
 
+void tell_if_calls_are_over(interpreter& of) noexcept {
+    // The gate is one word: once it is shut, the last one to leave finds it so.
+    if (of.calls.is_shut() && !of.calls.anybody_inside()) {
+        of.calls_over.give();
+    }
+}
+
 void posted_call::run() {
     // The last reference may be this one, and hold the last one to its interpreter's record.
     const std::shared_ptr<posted_call> self = std::exchange(keep_, nullptr);
     interpreter& here = *to_;
     if (of_parent() || !here.calls.enter()) {
         fail();
+        tell_if_calls_are_over(here);
         return;
     }
     if (begin(phase::running)) {
@@ -78,6 +86,7 @@ void posted_call::run() {
                 served_by_this_thread = nullptr;
                 of.end(phase::done); // also when CPython ends the thread in there
                 of.to_->calls.leave();
+                tell_if_calls_are_over(*of.to_);
             }
             posted_call& of;
         } const at_last{*this};
@@ -85,6 +94,7 @@ void posted_call::run() {
         perform(here);
     } else {
         here.calls.leave();
+        tell_if_calls_are_over(here);
     }
 }
 

@@ -71,6 +71,9 @@ class posted_call : public errand {
     notice ended_;
 };
 
+/// By who has left `calls`, or shut it: wakes who waits for the end of the last call. Any thread.
+void tell_if_calls_are_over(interpreter& of) noexcept;
+
 /// False: its interpreter takes no more; it has failed then. Any thread. The caller then makes sure that a
 /// helper runs.
 [[nodiscard]] bool post_call(const std::shared_ptr<posted_call>& call) noexcept;

@@ -4,6 +4,7 @@
 #include "core/death_notice.hpp"
 #include "core/forking.hpp"
 #include "core/immortal.hpp"
+#include "core/posted_call.hpp"
 #include "core/shared_memory.hpp"
 #include "core/stats.hpp"
 #include "core/view.hpp"
@@ -65,7 +66,12 @@ void registry::prepare_for_fork() {
                 std::destroy_at(&each->courier_lock);
                 std::construct_at(&each->courier_lock);
                 // CPython's ids of threads are those of POSIX.
-                each->current.forget_other_threads(static_cast<unsigned long>(pthread_self()));
+                const auto forking = static_cast<unsigned long>(pthread_self());
+                each->current.forget_other_threads(forking);
+                each->current_call.forget_other_threads(forking);
+                std::destroy_at(&each->calls_over); // its lock's holder, and who waits, may be among them
+                std::construct_at(&each->calls_over);
+                tell_if_calls_are_over(*each);
             }
             unlock_all();
         });

@@ -11,6 +11,7 @@
 #include "core/helper.hpp"
 #include "core/lock.hpp"
 #include "core/memory.hpp"
+#include "core/notice.hpp"
 #include "core/party.hpp"
 
 #include <atomic>
@@ -62,22 +63,24 @@ struct interpreter {
     bool courier_ended = false;           ///< the interpreter is about to end: no courier any more
     std::atomic<void*> visiting{nullptr}; ///< the courier's thread state, while that is inside
     std::atomic<bool> exited{false};      ///< its exit handler has run
-    std::atomic<bool> ended_here{false};  ///< one closer wins
+    std::atomic<bool> close_left{false};  ///< its closer gave up waiting: the next one goes on
+    std::atomic<bool> ended_here{false};  ///< a closer ends it
     std::atomic<bool> stopping{false};    ///< the process exits: its runs and calls are interrupted
     errand_inbox errands;                 ///< any thread posts, its helper runs them
     bool runs_errands = false;            ///< a thread of its own does, for want of a helper; under its GIL
-    gate calls; ///< who runs a posted call is inside; shut once it runs no more of them
-    std::atomic<unsigned long> caller{0}; ///< CPython's id of the thread that runs a posted call
-    std::shared_ptr<death_notice> death;  ///< given once it is gone
-    helper service;                       ///< its helper, unless a window of its own brings one
-    std::atomic<std::uint32_t> loans{0};  ///< buffers its exporters have lent and will get back
-    std::atomic<void*> helping{nullptr};  ///< its helper's thread state, while that is inside
-    std::atomic<bool> resting{false};     ///< alone: its helper ends once nothing is lent
-    memory_hold* holds = nullptr;         ///< shared memory that its objects hold, any order; under its GIL
-    received_view* received = nullptr;    ///< views that live in it, any order; under its GIL, then lent_lock
-    short_lock lent_lock;                 ///< a leaf; guards the two below
-    loan* lent = nullptr;                 ///< its loans that somebody refers to, orphans included
-    bool settled = false;                 ///< it is gone, and what it had received was looked at
+    gate calls;               ///< who runs a posted call is inside; shut once it runs no more of them
+    notice calls_over;        ///< given once `calls` is shut and nobody inside
+    current_run current_call; ///< the posted call that runs, and what it is asked
+    std::shared_ptr<death_notice> death; ///< given once it is gone
+    helper service;                      ///< its helper, unless a window of its own brings one
+    std::atomic<std::uint32_t> loans{0}; ///< buffers its exporters have lent and will get back
+    std::atomic<void*> helping{nullptr}; ///< its helper's thread state, while that is inside
+    std::atomic<bool> resting{false};    ///< alone: its helper ends once nothing is lent
+    memory_hold* holds = nullptr;        ///< shared memory that its objects hold, any order; under its GIL
+    received_view* received = nullptr;   ///< views that live in it, any order; under its GIL, then lent_lock
+    short_lock lent_lock;                ///< a leaf; guards the two below
+    loan* lent = nullptr;                ///< its loans that somebody refers to, orphans included
+    bool settled = false;                ///< it is gone, and what it had received was looked at
 
     /// Whether its window is nobody else's; main's counts as main's.
     [[nodiscard]] bool owns_view() const noexcept { return view != nullptr && (own_gil || is_main); }

@@ -12,7 +12,6 @@
 #include "core/inspector.hpp"
 #include "core/stats.hpp"
 
-#include <climits>
 #include <cstdio>
 #include <unistd.h>
 #include <vector>
@@ -35,17 +34,6 @@ void stop_threads(core::interpreter& of) {
     Py_BEGIN_ALLOW_THREADS;
     end_courier(of);
     Py_END_ALLOW_THREADS;
-}
-
-/// Nobody but the interpreter's own threads is inside afterwards, and nobody gets in any more. Attached to
-/// any interpreter. A posted call that runs is waited for; the others fail.
-void keep_everybody_out(core::interpreter& record) {
-    record.calls.shut();
-    record.entry.shut();
-    Py_BEGIN_ALLOW_THREADS;
-    record.entry.wait_until_empty();
-    Py_END_ALLOW_THREADS;
-    stop_threads(record);
 }
 
 /// The process exits. False: runs in `record` did not stop in time.
@@ -105,32 +93,6 @@ std::vector<core::interpreter_ref> ours() {
     std::vector<core::interpreter_ref> found = core::interpreters().all();
     std::erase_if(found, [](const auto& each) { return each->is_main || !each->created_here; });
     return found;
-}
-
-/// How many threads are just closing an interpreter.
-constinit core::futex::word closers{0};
-
-class closing_scope {
-  public:
-    closing_scope() noexcept { closers.fetch_add(1); }
-    ~closing_scope() {
-        closers.fetch_sub(1);
-        core::futex::wake(&closers, INT_MAX);
-    }
-    closing_scope(const closing_scope&) = delete;
-    closing_scope& operator=(const closing_scope&) = delete;
-};
-
-/// A daemon thread that drops the last reference to an interpreter closes it, and must be back before CPython
-/// finalises: it would be ended inside.
-void wait_for_closers(core::futex::nanoseconds until) {
-    Py_BEGIN_ALLOW_THREADS;
-    for (std::uint32_t now = closers.load(); now != 0; now = closers.load()) {
-        if (core::futex::wait(closers, now, until) == core::futex::wait_result::timed_out) {
-            break;
-        }
-    }
-    Py_END_ALLOW_THREADS;
 }
 
 void main_exits(core::interpreter& main) {
@@ -255,6 +217,15 @@ PyMethodDef on_exit_method = {"isthmus_exit", on_exit, METH_NOARGS, nullptr};
 
 } // namespace
 
+void keep_everybody_out(core::interpreter& record) {
+    record.calls.shut();
+    record.entry.shut();
+    Py_BEGIN_ALLOW_THREADS;
+    record.entry.wait_until_empty();
+    Py_END_ALLOW_THREADS;
+    stop_threads(record);
+}
+
 void register_exit(const core::interpreter_ref& record) {
     auto held = std::make_unique<core::interpreter_ref>(record);
     const ref capsule = require(PyCapsule_New(held.get(), nullptr, [](PyObject* c) {
@@ -346,43 +317,6 @@ bool start_calls(core::interpreter& of) noexcept {
     const auto found = helper.ensure(serve, &of);
     of.entry.leave();
     return found != core::helper::presence::impossible;
-}
-
-close_result close_interpreter(const core::interpreter_ref& record) {
-    using phase = core::interpreter::phase;
-    if (record->is_main) {
-        return close_result::main;
-    }
-    if (current_interpreter() == record.get()) {
-        return close_result::current;
-    }
-    const closing_scope scope; // before it is said to close: who is told so waits for us
-    phase now = phase::open;
-    if (!record->now.compare_exchange_strong(now, phase::closing)) {
-        return close_result::already;
-    }
-    if (is_running(*record)) {
-        record->now.store(phase::open);
-        return close_result::running;
-    }
-    if (has_threads_nobody_joins(*record)) {
-        record->now.store(phase::open);
-        return close_result::threads;
-    }
-    record->ended_here.store(true);
-    record->calls.shut(); // first: the end of the one that runs must let no other one begin
-    record->side->begin_close();
-    keep_everybody_out(*record);
-    {
-        entered inside(*record);
-        drain(*record);
-        core::run_errands(*record);
-        PyErr_Clear();
-        drop_anchor(*record); // here and not in the exit handler alone: user code can take that away
-        inside.end_interpreter();
-    }
-    settle_gone(record);
-    return close_result::closed;
 }
 
 } // namespace isthmus::py

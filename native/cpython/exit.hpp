@@ -9,6 +9,14 @@ namespace isthmus::py {
 /// main's also closes the interpreters isthmus made and joins all helpers. Throws python_error.
 void register_exit(const core::interpreter_ref& record);
 
+/// Nobody but the interpreter's own threads is inside afterwards, and nobody gets in any more. Attached to
+/// any interpreter. A posted call that runs is waited for; the others fail.
+void keep_everybody_out(core::interpreter& record);
+
+/// A daemon thread that drops the last reference to an interpreter closes it, and must be back before CPython
+/// finalises: it would be ended inside. Attached to main.
+void wait_for_closers(core::futex::nanoseconds until);
+
 /// The interpreter state no longer exists: settles everything about it. Any GIL but its own.
 void settle_gone(const core::interpreter_ref& record);
 

@@ -16,35 +16,32 @@ namespace {
 using core::futex::nanoseconds;
 
 /// Under the GIL of `record`'s interpreter.
-void deliver(core::interpreter& record, const core::current_run::request& asked) {
+void deliver(core::interpreter& record, core::current_run& run, const core::current_run::request& asked) {
     PyObject* const exception = asked.from == core::current_run::source::keyboard
                                     ? PyExc_KeyboardInterrupt
                                     : static_cast<PyObject*>(const_cast<void*>(asked.what));
-    PyThreadState_SetAsyncExc(record.current.thread(), exception);
-    record.current.delivered(asked.from);
-    record.side->interrupt(record.current.deliveries());
-}
-
-/// The same for a posted call, which only the end of the process interrupts.
-void stop_posted_call(core::interpreter& record) {
-    const unsigned long thread = record.caller.load();
-    if (record.stopping.load() && thread != 0 &&
-        PyThreadState_SetAsyncExc(thread, PyExc_KeyboardInterrupt) != 0) {
-        record.current.delivered(core::current_run::source::exit);
-    }
+    PyThreadState_SetAsyncExc(run.thread(), exception);
+    run.delivered(asked.from);
+    record.side->interrupt(run.deliveries());
 }
 
 void deliver_all(core::interpreter& record) {
-    core::current_run::request asked;
-    while (record.current.take(asked)) {
-        deliver(record, asked);
+    for (core::current_run* run : {&record.current, &record.current_call}) {
+        core::current_run::request asked;
+        while (run->take(asked)) {
+            deliver(record, *run, asked);
+        }
     }
+}
+
+bool asked(const core::interpreter& record) noexcept {
+    return record.current.asked() || record.current_call.asked();
 }
 
 /// The courier's work. False: the interpreter can't be entered any more.
 bool carry(void* context) {
     auto& record = *static_cast<core::interpreter*>(context);
-    if (!record.current.asked()) {
+    if (!asked(record)) {
         return true;
     }
     if (!record.entry.enter()) {
@@ -55,7 +52,6 @@ bool carry(void* context) {
         record.visiting.store(thread);
         PyEval_AcquireThread(thread);
         deliver_all(record);
-        stop_posted_call(record);
         PyThreadState_Clear(thread);
         record.visiting.store(nullptr);
         PyThreadState_DeleteCurrent();
@@ -81,7 +77,9 @@ void* interrupt_until_stopped(void* argument) {
     constexpr nanoseconds longest = 64'000'000;
     const std::unique_ptr<stopping> task(static_cast<stopping*>(argument));
     core::interpreter& record = *task->record;
-    const auto deliveries = [&] { return record.current.deliveries().load(); };
+    const auto deliveries = [&] {
+        return record.current.deliveries().load() + record.current_call.deliveries().load();
+    };
     nanoseconds pause = shortest;
     const auto has_stopped = [&](nanoseconds until) {
         return wait_until_stopped(record, until) && record.calls.wait_until_empty(until);
@@ -90,12 +88,13 @@ void* interrupt_until_stopped(void* argument) {
     while (!stopped && core::futex::now() < task->until) {
         const std::uint32_t before = deliveries();
         record.current.ask_at_exit(PyExc_KeyboardInterrupt);
+        record.current_call.ask_at_exit(PyExc_KeyboardInterrupt);
         if (!wake_courier(record)) {
             break;
         }
         do {
             stopped = has_stopped(std::min(core::futex::now() + pause, task->until));
-        } while (!stopped && record.current.asked() && core::futex::now() < task->until);
+        } while (!stopped && asked(record) && core::futex::now() < task->until);
         const bool reached = deliveries() != before;
         if (!stopped && reached) {
             stopped = has_stopped(std::min(core::futex::now() + for_the_code_to_end, task->until));
@@ -107,10 +106,10 @@ void* interrupt_until_stopped(void* argument) {
 
 } // namespace
 
-interruptible::interruptible(core::interpreter& record, core::current_run::number mine,
-                             core::current_run::ending& how) noexcept
-    : record_(record), how_(how) {
-    record_.current.open(mine);
+interruptible::interruptible(core::interpreter& record, core::current_run& run,
+                             core::current_run::number mine, core::current_run::ending& how) noexcept
+    : record_(record), run_(run), how_(how) {
+    run_.open(mine);
     run_has_opened();
 }
 
@@ -124,7 +123,7 @@ void interruptible::finish() {
         if (compat::raise_async_exception()) {
             throw python_error{};
         }
-        how = record_.current.close_unless_asked();
+        how = run_.close_unless_asked();
     }
     how_ = *how;
     open_ = false;
@@ -135,7 +134,7 @@ interruptible::~interruptible() {
         return;
     }
     const bool pending = compat::async_exception_waits();
-    how_ = record_.current.close(pending);
+    how_ = run_.close(pending);
     if (pending) {
         compat::drop_async_exception();
     }
@@ -153,6 +152,9 @@ bool wake_courier(core::interpreter& record) noexcept {
 
 void rest_courier(core::interpreter& record) noexcept {
     record.courier.stop();
+    if (asked(record)) { // meanwhile
+        static_cast<void>(wake_courier(record));
+    }
 }
 
 void end_courier(core::interpreter& record) noexcept {
@@ -164,13 +166,16 @@ void end_courier(core::interpreter& record) noexcept {
 }
 
 interrupted interrupt_run(const core::interpreter_ref& record, PyObject* exception) {
-    if (!record->current.ask(exception)) {
+    core::current_run* const run = record->current.ask(exception)        ? &record->current
+                                   : record->current_call.ask(exception) ? &record->current_call
+                                                                         : nullptr;
+    if (run == nullptr) {
         return interrupted::no_run;
     }
     if (record.get() == current_interpreter()) {
         deliver_all(*record); // its GIL is ours: no need for another thread
         // Not at the next bytecode, which may be a finalizer's, where exceptions are lost.
-        const bool ours = record->current.is_open_on(PyThread_get_thread_ident());
+        const bool ours = run->is_open_on(PyThread_get_thread_ident());
         if (ours && compat::raise_async_exception()) {
             throw python_error{};
         }

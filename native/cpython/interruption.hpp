@@ -1,4 +1,5 @@
-/// Raises exceptions in the run of an interpreter from outside, and makes runs end when the process exits.
+/// Raises exceptions in the run, or else the posted call, of an interpreter from outside, and makes both end
+/// when the process exits.
 ///
 /// Whoever asks leaves a request with the run (core/current_run.hpp) and wakes the interpreter's courier.
 /// That thread takes the GIL, which may last as long as C code holds it, sets the exception for the next
@@ -11,12 +12,12 @@
 
 namespace isthmus::py {
 
-/// Code of the user's runs in this scope, on the calling thread, in `record`'s interpreter: it may be
-/// interrupted. Under the interpreter's GIL.
+/// Code of the user's runs in this scope, on the calling thread, as `run` of `record`'s interpreter, whose
+/// GIL it holds: it may be interrupted.
 class interruptible {
   public:
     /// `how`: is written at the end.
-    interruptible(core::interpreter& record, core::current_run::number mine,
+    interruptible(core::interpreter& record, core::current_run& run, core::current_run::number mine,
                   core::current_run::ending& how) noexcept;
     /// After an exception: what has not been raised by then is dropped.
     ~interruptible();
@@ -28,14 +29,16 @@ class interruptible {
 
   private:
     core::interpreter& record_;
+    core::current_run& run_;
     core::current_run::ending& how_;
     bool open_ = true;
 };
 
 /// `no_run`: nothing that could be interrupted; `no_thread`: the system gives none to do it.
 enum class interrupted : std::uint8_t { asked, no_run, no_thread };
-/// Raises `exception`, a class that all interpreters share, in the open run of `record`'s interpreter.
-/// Returns at once. With any GIL. Throws python_error on the thread of that very run: the exception itself.
+/// Raises `exception`, a class that all interpreters share, in the open run of `record`'s interpreter, or
+/// else in its posted call. Returns at once. With any GIL. Throws python_error on the thread of that very
+/// run: the exception itself.
 [[nodiscard]] interrupted interrupt_run(const core::interpreter_ref& record, PyObject* exception);
 
 /// Has what was asked of the current run delivered. False: there is no courier, and none can be made. No lock

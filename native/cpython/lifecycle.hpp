@@ -1,11 +1,11 @@
 /// Interpreters come and go: attaching the runtime to one, entering it, closing it, noticing that somebody
 /// else ended it.
 ///
-/// The order at a close (hazards H6, H7, H8): refuse new runs, shut the gate, wake the interpreter's own
-/// waits, wait (no GIL held) until nobody is inside, stop its helper, enter it one last time, drain, run the
-/// errands that wait, end it;
-/// once its state no longer exists, settle its memory. Keepers of what is still shared stay in place: user
-/// code runs until the very end, and invariant 2 holds for it.
+/// The order at a close (hazards H6, H7, H8): refuse new runs and calls, wake the interpreter's own waits,
+/// wait for the posted call that runs, shut the gate, wait (no GIL held) until nobody is inside, stop its
+/// helper, enter it one last time, drain, run the errands that wait, end it; once its state no longer exists,
+/// settle its memory. Keepers of what is still shared stay in place: user code runs until the very end, and
+/// invariant 2 holds for it.
 #pragma once
 
 #include "cpython/compat.hpp"
@@ -71,7 +71,10 @@ class entered {
 
 /// Ends an interpreter that isthmus or the standard library made. Idempotent. The caller is attached to
 /// another interpreter. `threads`: it has daemon threads, or others that CPython would not join.
-enum class close_result { closed, already, main, current, running, threads };
+/// `closer_closing`: so is the caller's interpreter, which ended the wait for a posted call. Throws
+/// python_error: something else ended that wait. Whatever ends it, the interpreter stays closing, and the
+/// next call goes on.
+enum class close_result { closed, already, main, current, running, threads, closer_closing };
 close_result close_interpreter(const core::interpreter_ref& record);
 
 /// A run is under way: the interpreter can't be closed before the scope ends. `ok()` false: it is closing or

@@ -15,4 +15,7 @@ template <typename Function> [[nodiscard]] void* slot(Function* f) noexcept {
     return reinterpret_cast<void*>(f);
 }
 
+/// Of `__exit__` methods: nothing would tell `inspect` what they take.
+inline constexpr char exit_doc[] = "__exit__($self, kind, value, traceback, /)\n--\n\nClose it.";
+
 } // namespace isthmus::py

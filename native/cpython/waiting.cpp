@@ -94,9 +94,11 @@ static bool finalises() noexcept {
 
 core::wait_site site_of_this_thread(const core::interpreter& here) noexcept {
     core::wait_site site;
-    if (here.current.is_open_on(PyThread_get_thread_ident())) {
-        site.interruptions = &here.current.deliveries();
-        site.interruptions_seen = site.interruptions->load(std::memory_order_relaxed);
+    for (const core::current_run* each : {&here.current, &here.current_call}) {
+        if (each->is_open_on(PyThread_get_thread_ident())) {
+            site.interruptions = &each->deliveries();
+            site.interruptions_seen = site.interruptions->load(std::memory_order_relaxed);
+        }
     }
     if (!here.is_main || !on_main_thread()) {
         return site;
@@ -113,6 +115,16 @@ core::wait_site site_of_this_thread(const core::interpreter& here) noexcept {
     site.seen = signals_seen.load(std::memory_order_seq_cst);
     site.main_thread = true;
     return site;
+}
+
+void raise_again_later(const char* where) noexcept {
+    const bool of_main = PyInterpreterState_Get() == PyInterpreterState_Main() && on_main_thread();
+    if (of_main && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0) {
+        PyErr_Clear();
+        PyErr_SetInterrupt();
+    } else {
+        PyErr_FormatUnraisable(where);
+    }
 }
 
 std::uint64_t life() noexcept {

@@ -29,8 +29,12 @@ namespace isthmus::py {
 void arm_ctrl_c() noexcept;
 
 /// Where the calling thread waits. For the main OS thread in the main interpreter: interruptible by signals.
-/// For the thread of a run in `here`: interruptible by others. Under the GIL of `here`.
+/// For the thread of a run, or posted call, in `here`: interruptible by others. Under the GIL of `here`.
 [[nodiscard]] core::wait_site site_of_this_thread(const core::interpreter& here) noexcept;
+
+/// Where the exception that is set can't be raised: a KeyboardInterrupt of Ctrl-C comes again at the next
+/// bytecode of the main thread, others are reported as `where`.
+void raise_again_later(const char* where) noexcept;
 
 /// Counts the lives of CPython: a host may initialise it again after finalising. Any thread.
 [[nodiscard]] std::uint64_t life() noexcept;

@@ -3,6 +3,8 @@
 
 #include "module/state.hpp"
 
+#include "cpython/methods.hpp"
+
 #include "core/channel.hpp"
 
 #include <algorithm>
@@ -57,7 +59,7 @@ inline constexpr std::array common_methods = {
     PyMethodDef{"poison", end_poison, METH_O, poison_doc},
     PyMethodDef{"statistics", end_statistics, METH_NOARGS, statistics_doc},
     PyMethodDef{"__enter__", end_enter, METH_NOARGS, nullptr},
-    PyMethodDef{"__exit__", end_exit, METH_VARARGS, nullptr},
+    PyMethodDef{"__exit__", end_exit, METH_VARARGS, py::exit_doc},
     PyMethodDef{"__reduce__", end_reduce, METH_NOARGS, nullptr}};
 
 /// The table of an end that has `own` besides.

@@ -8,6 +8,7 @@
 #include "cpython/lifecycle.hpp"
 #include "cpython/methods.hpp"
 #include "cpython/twin.hpp"
+#include "cpython/waiting.hpp"
 
 #include <structmember.h>
 
@@ -23,10 +24,16 @@ using py::slot;
 void drop_handle(const core::interpreter_ref& record) {
     // The last handle closes an interpreter that isthmus made, once it is idle (PEP 734). Without a thread
     // state (a message dropped by a thread of the host) it stays open until the process exits.
-    if (record->handles.fetch_sub(1) == 1 && record->created_here &&
+    // So it does if a posted call runs whose end somebody has given up waiting for.
+    const bool in_vain = record->close_left.load() && record->calls.anybody_inside();
+    if (record->handles.fetch_sub(1) == 1 && record->created_here && !in_vain &&
         PyThreadState_GetUnchecked() != nullptr && py::current_interpreter() != nullptr) {
         PyObject* const saved = PyErr_GetRaisedException();
-        py::close_interpreter(record);
+        try {
+            py::close_interpreter(record);
+        } catch (const py::python_error&) {
+            py::raise_again_later("Exception ignored while the last reference to an interpreter closed it");
+        }
         PyErr_SetRaisedException(saved);
     }
 }
@@ -110,6 +117,8 @@ PyObject* interpreter_close(PyObject* o, PyObject*) {
         case py::close_result::threads:
             py::fail(self.module->interpreter_error,
                      "interpreter %lld has daemon threads, which must end before it is closed", number);
+        case py::close_result::closer_closing:
+            py::fail(self.module->interpreter_error, "this interpreter is being closed");
         }
         Py_RETURN_NONE;
     });
@@ -185,17 +194,21 @@ PyObject* interpreter_reduce(PyObject* o, PyObject*) {
     return Py_BuildValue("O(L)", Py_TYPE(o), static_cast<long long>(interpreter_object::of(o).number));
 }
 
-constexpr char close_doc[] = "close()\n--\n\n"
+constexpr char close_doc[] = "close($self)\n--\n\n"
                              "End the interpreter. Its own waits in isthmus fail with InterpreterError and "
                              "its threads are joined first. What it sent stays\n"
                              "valid. Closing a closed one does nothing. InterpreterError if it is running, "
-                             "the current one or the main one.";
+                             "the current one or the main one.\n\n"
+                             "A posted call that runs is waited for, those that wait fail. Ctrl-C, or "
+                             "`interrupt` of the run that waits, ends that wait:\n"
+                             "the interpreter then takes no more runs or calls, and is closed by the next "
+                             "close(), or at exit.";
 
 PyMethodDef interpreter_methods[] = {
     {"close", interpreter_close, METH_NOARGS, close_doc},
     {"destroy", interpreter_close, METH_NOARGS, close_doc},
     {"is_running", interpreter_is_running, METH_NOARGS,
-     "is_running()\n--\n\nWhether code runs in its `__main__`; always true for the current one. "
+     "is_running($self)\n--\n\nWhether code runs in its `__main__`; always true for the current one. "
      "InterpreterNotFoundError if closed."},
     {"run", method(interpreter_run), METH_VARARGS | METH_KEYWORDS, run_doc},
     {"exec", interpreter_exec, METH_O, exec_doc},
@@ -207,7 +220,7 @@ PyMethodDef interpreter_methods[] = {
     {"reset_main", interpreter_reset_main, METH_NOARGS, reset_main_doc},
     {"interrupt", method(interpreter_interrupt), METH_FASTCALL | METH_KEYWORDS, interrupt_doc},
     {"__enter__", interpreter_enter, METH_NOARGS, nullptr},
-    {"__exit__", interpreter_close, METH_VARARGS, nullptr},
+    {"__exit__", interpreter_close, METH_VARARGS, py::exit_doc},
     {"__reduce__", interpreter_reduce, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
@@ -238,7 +251,8 @@ PyType_Slot interpreter_slots[] = {
     {Py_tp_repr, slot(interpreter_repr)},
     {Py_tp_hash, slot(interpreter_hash)},
     {Py_tp_richcompare, slot(interpreter_compare)},
-    {Py_tp_doc, const_cast<char*>("An interpreter of this process; one object per id.")},
+    {Py_tp_doc,
+     const_cast<char*>("Interpreter(id)\n--\n\nAn interpreter of this process; one object per id.")},
     {0, nullptr}};
 
 PyType_Spec interpreter_spec = {"isthmus.Interpreter", sizeof(interpreter_object), 0,

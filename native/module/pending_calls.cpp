@@ -41,9 +41,9 @@ class posted final : public core::posted_call {
     void perform(core::interpreter& here) override {
         struct busy {
             explicit busy(core::interpreter& i) noexcept : in(i) {
-                in.caller.store(PyThread_get_thread_ident());
+                in.current_call.begin(PyThread_get_thread_ident());
             }
-            ~busy() { in.caller.store(0); }
+            ~busy() { in.current_call.end(); }
             core::interpreter& in;
         } const mark(here);
         job work;

@@ -41,10 +41,11 @@ void add_queue_type(PyObject* module);
 
 PyObject* create_queue(PyObject* module, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
 inline constexpr char create_queue_doc[] =
-    "create_queue(maxsize=0, *, unbounditems=UNBOUND)\n--\n\n"
+    "create_queue(maxsize=0, *, unbounditems=None)\n--\n\n"
     "Make a queue (PEP 734). `maxsize` of 0 or less: without limit. `unbounditems`: what becomes of an item "
     "whose interpreter\n"
-    "ends before it was taken out: UNBOUND is returned in its place, UNBOUND_ERROR makes get() raise "
+    "ends before it was taken out: UNBOUND, meant by None too, is returned in its place, UNBOUND_ERROR makes "
+    "get() raise "
     "ItemInterpreterDestroyed,\n"
     "UNBOUND_REMOVE removes it. Raises TypeError, ValueError.";
 

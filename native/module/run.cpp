@@ -177,39 +177,35 @@ void report(const core::interpreter& here) {
     flush_streams();
 }
 
-/// Who wants to know how a job went, and who may interrupt it.
+/// As what others interrupt a job, and whether anybody wants to know how it went.
 struct circumstances {
+    core::current_run& as;
+    core::current_run::number number;
     bool wanted = true;
-    core::current_run::number run = 0; ///< 0: a posted call, which is no run
 };
 
-/// All that is code of the user's. What others raise in a run is raised here.
-ref decode_and_perform(core::interpreter& target, job& work, core::current_run::number run, answer& made,
+/// All that is code of the user's. What others raise in it is raised here.
+ref decode_and_perform(core::interpreter& target, job& work, const circumstances& about, answer& made,
                        ended& stage) {
     const ref module = require(PyImport_AddModuleRef("__main__"));
     PyObject* const main = PyModule_GetDict(module.get());
     ref given;
-    std::optional<py::interruptible> scope;
-    if (run != 0) {
-        scope.emplace(target, run, made.keyboard_ended);
-    }
+    py::interruptible scope(target, about.as, about.number, made.keyboard_ended);
     given = decode_all(target, work, main);
     stage = ended::with_exception;
     ref result = perform(work, given, main);
-    if (scope) {
-        scope->finish();
-    }
+    scope.finish();
     return result;
 }
 
 /// What `attempt` does, but for exceptions that can't be described: python_error.
-ended work_inside(core::interpreter& target, job& work, circumstances about, answer& made) {
+ended work_inside(core::interpreter& target, job& work, const circumstances& about, answer& made) {
     py::drain(target);
     const bool wanted = about.wanted;
     core::message& told = made.told;
     ended stage = ended::given_can_not_cross;
     try {
-        const ref result = decode_and_perform(target, work, about.run, made, stage);
+        const ref result = decode_and_perform(target, work, about, made, stage);
         stage = ended::result_can_not_cross;
         if (wanted) {
             told = crossing::encode(target, result.get());
@@ -257,7 +253,7 @@ ended work_inside(core::interpreter& target, job& work, circumstances about, ans
 }
 
 /// In the interpreter of the job. No error is set afterwards.
-answer attempt(core::interpreter& here, job& work, circumstances about) {
+answer attempt(core::interpreter& here, job& work, const circumstances& about) {
     answer made;
     try {
         made.how = work_inside(here, work, about, made);
@@ -278,13 +274,13 @@ answer work_there(core::interpreter& target, job work, core::current_run::number
         refused.how = ended::was_running;
         return refused;
     }
-    return attempt(target, work, {.run = run});
+    return attempt(target, work, {target.current, run});
 }
 
 } // namespace
 
 answer carry_out(core::interpreter& here, job& work, bool wanted) {
-    return attempt(here, work, {.wanted = wanted});
+    return attempt(here, work, {here.current_call, core::current_run::next(), wanted});
 }
 
 ref open_answer(state& s, std::int64_t number, answer given, bool as_itself) {

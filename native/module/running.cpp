@@ -170,7 +170,7 @@ PyObject* interpreter_prepare_main(PyObject* o, PyObject* args, PyObject* keywor
 PyObject* interpreter_interrupt(PyObject* o, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
     return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
         const auto [given] = parse<1>("interrupt", {"exc"}, 0, args, count, keywords);
-        PyObject* const exception = given != nullptr ? given : PyExc_KeyboardInterrupt;
+        PyObject* const exception = given != nullptr && given != Py_None ? given : PyExc_KeyboardInterrupt;
         check_exception(exception);
         switch (py::interrupt_run(live_record_of(interpreter_object::of(o)), exception)) {
         case py::interrupted::asked:

@@ -62,15 +62,16 @@ inline constexpr char run_in_thread_doc[] =
     "run_in_thread($self, source, /, **shared)\n--\n\n"
     "As `run`, in a new thread; return the started threading.Thread. See `call_in_thread`.";
 inline constexpr char interrupt_doc[] =
-    "interrupt(exc=KeyboardInterrupt)\n--\n\n"
-    "Raise the builtin exception class `exc` in the run, exec or call that is under way in the interpreter, "
-    "whoever began it.\n\n"
-    "Returns at once: True if there was one to interrupt. It is raised at that run's next bytecode, and in "
-    "its wait if it waits in\n"
-    "isthmus; C code such as `time.sleep`, and another interpreter that it runs, finish first. A run that "
-    "ends before is not interrupted,\n"
-    "and no later one is. Of two exceptions that were not raised yet the later one is. Called by the run "
-    "itself, it raises `exc`.\n"
+    "interrupt($self, exc=None)\n--\n\n"
+    "Raise the builtin exception class `exc`, KeyboardInterrupt unless given, in the run, exec or call that "
+    "is under way in the interpreter,\n"
+    "whoever began it; if there is none, in the posted call that runs.\n\n"
+    "Returns at once: True if there was one to interrupt. It is raised at its next bytecode, and in its wait "
+    "if it waits in\n"
+    "isthmus; C code such as `time.sleep`, and another interpreter that it runs, finish first. One that ends "
+    "before is not interrupted,\n"
+    "and no later one is. Of two exceptions that were not raised yet the later one is. Called by the code it "
+    "is raised in, it raises `exc`.\n"
     "Runs that the standard library began are not seen. TypeError if `exc` is anything else or needs "
     "arguments; InterpreterNotFoundError\n"
     "if the interpreter is closed; RuntimeError if no thread can be started to do it.";
@@ -80,7 +81,7 @@ inline constexpr char prepare_main_doc[] =
     "pairs.\n"
     "ValueError if there are no names.";
 inline constexpr char reset_main_doc[] =
-    "reset_main()\n--\n\n"
+    "reset_main($self)\n--\n\n"
     "Clear its `__main__` to what it was in the new interpreter. InterpreterError if it is running.";
 
 } // namespace isthmus::module

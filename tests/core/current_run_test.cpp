@@ -31,11 +31,14 @@ TEST(current_run, only_an_open_run_is_asked) {
     EXPECT_TRUE(runs.ask(&one_class));
     EXPECT_FALSE(runs.ask_from_keyboard(mine + 1));
     EXPECT_TRUE(runs.asked());
+    current_run::request taken;
+    EXPECT_TRUE(runs.take(taken));
+    EXPECT_TRUE(runs.asked()); // it is not delivered yet
+    EXPECT_TRUE(runs.ask(&one_class));
     static_cast<void>(runs.close(false));
     EXPECT_FALSE(runs.asked());
     EXPECT_FALSE(runs.is_open_on(7));
     runs.end();
-    current_run::request taken;
     EXPECT_FALSE(runs.take(taken));
 }
 
@@ -208,7 +211,6 @@ TEST(current_run, requests_of_many_threads_reach_the_run_they_were_aimed_at) {
 
 TEST(current_run, no_wait_sleeps_through_an_interruption) {
     interpreter_model in;
-    ASSERT_TRUE(in.courier.start(&interpreter_model::carry, &in, 0));
     spin_budget spin;
     waiter never_aimed_at;
     std::thread bystander([&] {
@@ -217,7 +219,21 @@ TEST(current_run, no_wait_sleeps_through_an_interruption) {
         EXPECT_EQ(never_aimed_at.wait(*in.side, never_expected(), site, own), outcome::ok);
     });
     in.runs.begin(7);
-    for (int round = 0; round < 500; ++round) {
+    constexpr std::uint32_t rounds = 20'000;
+    std::atomic<std::uint32_t> waits{0}; // the round whose wait begins
+    std::thread asker([&] {
+        for (std::uint32_t round = 1; round <= rounds; ++round) {
+            while (waits.load() < round) {
+                std::this_thread::yield();
+            }
+            for (std::atomic<std::uint32_t> spent{0}; spent < round % 64 * 64;
+                 ++spent) { // at all stages of it
+            }
+            EXPECT_TRUE(in.runs.ask(&one_class));
+            EXPECT_TRUE(interpreter_model::carry(&in)); // a courier's, but at that very moment
+        }
+    });
+    for (std::uint32_t round = 1; round <= rounds; ++round) {
         wait_site site;
         {
             const std::lock_guard held(in.gil);
@@ -226,12 +242,7 @@ TEST(current_run, no_wait_sleeps_through_an_interruption) {
             site.interruptions = &in.runs.deliveries();
             site.interruptions_seen = in.runs.deliveries().load();
         }
-        std::thread asker([&, round] {
-            for (std::atomic<int> spent{0}; spent < round * 40; ++spent) { // at all stages of the wait
-            }
-            EXPECT_TRUE(in.runs.ask(&one_class));
-            in.courier.notify();
-        });
+        waits.store(round);
         waiter w;
         EXPECT_EQ(w.wait(*in.side, never_expected(), site, spin), outcome::interrupted);
         {
@@ -239,14 +250,13 @@ TEST(current_run, no_wait_sleeps_through_an_interruption) {
             EXPECT_EQ(in.exception, &one_class);
             static_cast<void>(in.runs.close(false));
         }
-        asker.join();
     }
+    asker.join();
     EXPECT_TRUE(never_aimed_at.pending());
     wakeup owed;
     EXPECT_TRUE(never_aimed_at.complete(outcome::ok, owed));
     owed.fire();
     bystander.join();
-    in.courier.stop();
 }
 
 } // namespace

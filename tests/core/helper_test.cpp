@@ -4,7 +4,9 @@
 #include "core/inbox.hpp"
 
 #include <atomic>
+#include <barrier>
 #include <gtest/gtest.h>
+#include <mutex>
 #include <pthread.h>
 #include <thread>
 #include <vector>
@@ -239,6 +241,52 @@ TEST(helper, no_post_is_left_behind) {
     }
     service.stop();
     EXPECT_EQ(state.count.load(), posters * each);
+}
+
+/// As an interpreter that is alone: each post makes sure of a thread, which leaves once nothing is left.
+TEST(helper, no_post_meets_one_that_has_just_left) {
+    struct served {
+        helper service;
+        std::mutex gil;
+        std::atomic<std::uint32_t> posted{0};
+        std::atomic<std::uint32_t> run{0};
+        static bool work(void* context) {
+            auto& s = *static_cast<served*>(context);
+            const std::lock_guard held(s.gil);
+            const std::uint32_t seen = s.posted.load();
+            s.run.store(seen);
+            s.run.notify_all();
+            if (seen != s.posted.load()) {
+                return true;
+            }
+            std::this_thread::yield(); // posts that come now are the ones that it must not leave behind
+            return !s.service.leave();
+        }
+    } state;
+    constexpr std::uint32_t rounds = 3'000;
+    constexpr std::uint32_t posters = 3;
+    std::barrier together(posters);
+    std::vector<std::thread> threads;
+    for (std::uint32_t p = 0; p < posters; ++p) {
+        threads.emplace_back([&] {
+            for (std::uint32_t round = 1; round <= rounds; ++round) {
+                together.arrive_and_wait();
+                EXPECT_NE(state.service.ensure(&served::work, &state), helper::presence::impossible);
+                state.posted.fetch_add(1);
+                state.service.notify_at_once();
+                EXPECT_NE(state.service.ensure(&served::work, &state), helper::presence::impossible);
+                // A post that was lost leaves this waiting for ever: the test's time limit tells.
+                for (std::uint32_t n = state.run.load(); n < round * posters; n = state.run.load()) {
+                    state.run.wait(n);
+                }
+            }
+        });
+    }
+    for (std::thread& t : threads) {
+        t.join();
+    }
+    state.service.stop();
+    EXPECT_EQ(state.run.load(), rounds * posters);
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.metadata
 import inspect
 import types
@@ -52,10 +53,21 @@ def members_of(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
     return found | {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
 
 
-def parameters_of(node: ast.FunctionDef) -> list[str]:
-    taken = node.args
-    names = [each.arg for each in taken.posonlyargs + taken.args + taken.kwonlyargs]
-    return [*names, *(each.arg for each in (taken.vararg, taken.kwarg) if each is not None)]
+def stub_functions() -> dict[str, ast.FunctionDef]:
+    """Those that are public."""
+    tree = ast.parse(STUB.read_text(encoding="utf-8"))
+    found = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return {name: node for name, node in found.items() if name in isthmus.__all__}
+
+
+def parameters_of(node: ast.FunctionDef) -> list[inspect.Parameter]:
+    """As `inspect` has them, without annotations."""
+    bare = copy.deepcopy(node.args)
+    for each in ast.walk(bare):
+        if isinstance(each, ast.arg):
+            each.annotation = None
+    alike = eval(ast.unparse(ast.Lambda(bare, ast.Constant(None))))
+    return list(inspect.signature(alike).parameters.values())
 
 
 def test_all_is_what_is_public() -> None:
@@ -88,18 +100,41 @@ def test_the_stub_names_what_the_types_have(name: str) -> None:
     assert all(hasattr(kind, each) for each in described)
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_signatures_of_methods_agree_with_the_stub(name: str) -> None:
-    compared = 0
+def without_annotations(signature: inspect.Signature) -> list[inspect.Parameter]:
+    return [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+
+
+@pytest.mark.parametrize("name", sorted(stub_functions()))
+def test_signatures_of_functions_agree_with_the_stub(name: str) -> None:
+    found = inspect.signature(getattr(_isthmus, name))
+    assert without_annotations(found) == parameters_of(stub_functions()[name])
+
+
+@pytest.mark.parametrize("name", sorted(set(stub_classes()) & set(isthmus.__all__)))
+def test_signatures_of_classes_agree_with_the_stub(name: str) -> None:
+    kind = getattr(isthmus, name)
     for member, node in members_of(stub_classes()[name]).items():
-        value = getattr(getattr(_isthmus, name), member)
-        if member.startswith("_") or not callable(value):
-            continue
-        written = value.__text_signature__
-        if written is not None and written.startswith("($self"):
-            assert list(inspect.signature(value).parameters) == parameters_of(node), member
-            compared += 1
-    assert compared > 0
+        value = getattr(kind, member)
+        if member == "__new__":
+            assert without_annotations(inspect.signature(kind)) == parameters_of(node)[1:]
+        elif callable(value) and (not member.startswith("_") or member in {"__enter__", "__exit__"}):
+            # What a method is called on is positional only in C.
+            assert without_annotations(inspect.signature(value))[1:] == parameters_of(node)[1:], member
+
+
+@pytest.mark.parametrize("name", sorted(set(isthmus.__all__) - {"__version__"}))
+def test_every_public_callable_has_a_signature(name: str) -> None:
+    value = getattr(isthmus, name)
+    if not inspect.isclass(value):
+        assert not callable(value) or inspect.signature(value)
+        return
+    # Exceptions without an `__init__` of their own have that of their builtin base, which has none.
+    if not issubclass(value, BaseException) or "__init__" in vars(value):
+        assert inspect.signature(value)
+    for member in dir(value):
+        thing = getattr(value, member)
+        if not member.startswith("_") and callable(thing):
+            assert "self" in inspect.signature(thing).parameters, member
 
 
 @pytest.mark.parametrize("name", sorted(set(isthmus.__all__) - {"__version__"}))

@@ -147,7 +147,7 @@ assert r.recv() == "go on"
         s=answer,
     )
     run.until_asleep()
-    assert interp.interrupt()
+    assert interp.interrupt(None)
     assert back.recv(timeout=PATIENCE) == "KeyboardInterrupt()"
     s.send("go on", timeout=PATIENCE)
     run.join()
@@ -300,6 +300,7 @@ def test_an_idle_interpreter_is_left_alone(interp: isthmus.Interpreter) -> None:
     assert interp.interrupt() is False
     interp.run("for _ in range(1000): pass")
     assert interp.interrupt(exc=ValueError) is False
+    assert interp.interrupt(None) is False
 
 
 def test_the_program_itself_is_no_run() -> None:
@@ -345,7 +346,6 @@ class _OfOurs(KeyboardInterrupt):
         int,
         object,
         3,
-        None,
         "KeyboardInterrupt",
         KeyboardInterrupt(),
         _OfOurs,
