@@ -376,7 +376,7 @@ bool install_bytesio_guard(protects_fn protects) {
         installed = false;
     }
     if (!installed) {
-        PyErr_Clear();
+        PyErr_Clear(); // not fatal: the interpreter receives copies, and `doctor` says so
     }
     return installed;
 }

@@ -3,6 +3,7 @@
 #include "cpython/current.hpp"
 #include "cpython/interruption.hpp"
 #include "cpython/keyboard.hpp"
+#include "cpython/streams.hpp"
 #include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
@@ -78,15 +79,11 @@ bool stop_calls(const core::interpreter_ref& record, core::futex::nanoseconds un
     PySys_WriteStderr(
         "isthmus: interpreter %lld still runs at exit and can't be interrupted; leaving without finalising\n",
         static_cast<long long>(record.number));
-    if (const ref atexit = ref::steal(PyImport_ImportModule("atexit")); atexit) {
-        Py_XDECREF(PyObject_CallMethod(atexit.get(), "_run_exitfuncs", nullptr));
+    const ref atexit = ref::steal(PyImport_ImportModule("atexit"));
+    if (!atexit || !ref::steal(PyObject_CallMethod(atexit.get(), "_run_exitfuncs", nullptr))) {
+        PyErr_WriteUnraisable(nullptr);
     }
-    for (const char* name : {"stdout", "stderr"}) {
-        if (PyObject* const stream = PySys_GetObject(name); stream != nullptr) {
-            Py_XDECREF(PyObject_CallMethod(stream, "flush", nullptr));
-            PyErr_Clear();
-        }
-    }
+    flush_streams();
     std::fflush(nullptr);
     core::the_inspector().stop(); // as exit() would
     _exit(1);
@@ -215,6 +212,19 @@ void rest_helper(core::interpreter& here) {
 /// For the helper of `here`, under its GIL: whether its time has come.
 bool may_rest(const core::interpreter& here) noexcept {
     return here.resting.load() && nothing_is_lent(here) && core::interpreters().count() == 1;
+}
+
+/// closed: it may be. `last` is then the thread state that will end it, made while nothing is shut: without
+/// memory for it, std::bad_alloc, it stays as it was.
+close_result why_not_closed(core::interpreter& record, PyThreadState*& last) {
+    if (is_running(record)) {
+        return close_result::running;
+    }
+    if (has_threads_nobody_joins(record)) {
+        return close_result::threads;
+    }
+    last = entered::prepare(record);
+    return close_result::closed;
 }
 
 bool serve(void* record) {
@@ -360,13 +370,16 @@ close_result close_interpreter(const core::interpreter_ref& record) {
     if (!record->now.compare_exchange_strong(now, phase::closing)) {
         return close_result::already;
     }
-    if (is_running(*record)) {
+    PyThreadState* last = nullptr;
+    try {
+        const close_result refused = why_not_closed(*record, last);
+        if (refused != close_result::closed) {
+            record->now.store(phase::open);
+            return refused;
+        }
+    } catch (const std::bad_alloc&) {
         record->now.store(phase::open);
-        return close_result::running;
-    }
-    if (has_threads_nobody_joins(*record)) {
-        record->now.store(phase::open);
-        return close_result::threads;
+        throw;
     }
     const closing_scope scope;
     record->ended_here.store(true);
@@ -374,10 +387,12 @@ close_result close_interpreter(const core::interpreter_ref& record) {
     record->side->begin_close();
     keep_everybody_out(*record);
     {
-        entered inside(*record);
+        entered inside(last);
         drain(*record);
         core::run_errands(*record);
-        PyErr_Clear();
+        if (PyErr_Occurred() != nullptr) { // of an extension's exporter, whose release must not fail
+            PyErr_WriteUnraisable(nullptr);
+        }
         drop_anchor(*record); // here and not in the exit handler alone: user code can take that away
         inside.end_interpreter();
     }

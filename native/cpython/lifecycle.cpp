@@ -171,11 +171,15 @@ void drop_anchor(core::interpreter& record) noexcept {
     }
 }
 
-entered::entered(core::interpreter& target)
-    : inside_(PyThreadState_New(static_cast<PyInterpreterState*>(target.state))) {
-    if (inside_ == nullptr) {
+PyThreadState* entered::prepare(core::interpreter& target) {
+    PyThreadState* const made = PyThreadState_New(static_cast<PyInterpreterState*>(target.state));
+    if (made == nullptr) {
         throw std::bad_alloc{};
     }
+    return made;
+}
+
+entered::entered(PyThreadState* made) noexcept : inside_(made) {
     assert(core::held_locks::here() == 0); // invariant 8
     outside_ = PyThreadState_Swap(inside_);
 }

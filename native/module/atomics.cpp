@@ -69,7 +69,7 @@ std::optional<std::uint64_t> bits_of(const format& as, PyObject* number) {
     }
     const unsigned long long value = PyLong_AsUnsignedLongLong(number);
     if (value == std::numeric_limits<unsigned long long>::max() && PyErr_Occurred() != nullptr) {
-        PyErr_Clear();
+        PyErr_Clear(); // the caller says which numbers fit
         return std::nullopt;
     }
     if (as.narrow() && !fits<unsigned long long, std::uint32_t>(value)) {

@@ -38,7 +38,7 @@ void end_finalize(PyObject* o) {
         if (PyErr_ExceptionMatches(PyExc_Warning)) {
             PyErr_WriteUnraisable(o);
         }
-        PyErr_Clear();
+        PyErr_Clear(); // else what the warning needed is gone already: CPython finalises
     }
     PyErr_SetRaisedException(saved);
 }

@@ -26,7 +26,12 @@ void drop_handle(const core::interpreter_ref& record) {
     if (record->handles.fetch_sub(1) == 1 && record->created_here &&
         PyThreadState_GetUnchecked() != nullptr && py::current_interpreter() != nullptr) {
         PyObject* const saved = PyErr_GetRaisedException();
-        py::close_interpreter(record);
+        try {
+            py::close_interpreter(record);
+        } catch (const std::bad_alloc&) { // it stays open: `list_all` still finds it
+            PyErr_NoMemory();
+            PyErr_WriteUnraisable(nullptr);
+        }
         PyErr_SetRaisedException(saved);
     }
 }
@@ -295,6 +300,23 @@ ref make_interpreter(state& s, std::int64_t number) {
     return made;
 }
 
+namespace {
+
+/// The error that is set, as text for another interpreter. None is set afterwards.
+std::string taken_error() {
+    const ref error = ref::steal(PyErr_GetRaisedException());
+    std::string text = Py_TYPE(error.get())->tp_name;
+    const ref said = ref::steal(PyObject_Str(error.get()));
+    const char* const utf8 = said ? PyUnicode_AsUTF8(said.get()) : nullptr;
+    if (utf8 != nullptr && *utf8 != '\0') {
+        text.append(": ").append(utf8);
+    }
+    PyErr_Clear(); // one without a text is told by its class
+    return text;
+}
+
+} // namespace
+
 core::interpreter_ref resolve(const state& s, std::int64_t number) {
     py::reap();
     if (core::interpreter_ref known = core::interpreters().find_number(number); known != nullptr) {
@@ -306,20 +328,19 @@ core::interpreter_ref resolve(const state& s, std::int64_t number) {
     }
     core::interpreter target;
     target.state = found;
-    bool attached = false;
     core::interpreter_ref record;
+    std::string why;
     {
         const py::entered inside(target);
         try {
             record = py::attach_current();
-            attached = true;
         } catch (const py::python_error&) {
-            PyErr_Clear();
+            why = taken_error();
         }
     }
-    if (!attached) {
-        py::fail(s.interpreter_error, "isthmus can't attach to interpreter %lld",
-                 static_cast<long long>(number));
+    if (record == nullptr) {
+        py::fail(s.interpreter_error, "isthmus can't attach to interpreter %lld: %s",
+                 static_cast<long long>(number), why.c_str());
     }
     return record;
 }

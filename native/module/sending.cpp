@@ -143,7 +143,7 @@ PyObject* send_send_many(PyObject* o, PyObject* const* args, Py_ssize_t count, P
             held.flush(); // what came before a value that failed is sent all the same
         } catch (const py::python_error&) {
             if (failure) {
-                PyErr_Clear();
+                PyErr_Clear(); // of two failures the first is raised
             } else {
                 failure = ref::steal(PyErr_GetRaisedException());
             }
