@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -231,12 +231,38 @@ while True: pass
 
 
 def test_sleep_finishes(interp: isthmus.Interpreter, started: Callable[..., Running]) -> None:
-    run = started(interp, "import time\ntime.sleep(0.3)\nwhile True: pass")
-    began = time.monotonic()
+    r, s = isthmus.create_channel(None)
+    run = started(
+        interp,
+        """
+import time
+began = time.monotonic()
+try:
+    time.sleep(0.3)
+    while True: pass
+except KeyboardInterrupt:
+    s.send(time.monotonic() - began)
+    raise
+""",
+        s=s,
+    )
     run.until_asleep()
     assert interp.interrupt()
-    assert time.monotonic() - began < 0.25
     interrupted(run)
+    assert r.recv_nowait(0.0) >= 0.3
+
+
+def test_a_call_that_blocks_finishes_and_nobody_waits_for_it(
+    interp: isthmus.Interpreter, started: Callable[..., Running]
+) -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "wb", 0) as file:
+        run = started(interp, "import os\nos.read(fd, 1)\nwhile True: pass", fd=reading)
+        run.until_asleep()
+        assert interp.interrupt()
+        assert interp.is_running()
+        file.write(b"x")
+        interrupted(run)
 
 
 def test_an_interpreter_that_the_run_waits_for_finishes(
