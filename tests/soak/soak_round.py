@@ -252,8 +252,7 @@ class Director:
         """All workers stop, and go on at once."""
         running = {place.number for place in self.places if place.running()}
         self.control.pause_all()
-        soak_audit.until(lambda: self.standing(running))
-        if not self.standing(running):
+        if not soak_audit.until(lambda: self.standing(running), soak_audit.PATIENCE):
             self.problems.append(f"of the workers {running} only {self.control.parked()} come to stand")
         self.control.go_on()
 
