@@ -329,10 +329,7 @@ const format& format_named(PyObject* fmt) {
 } // namespace
 
 void add_atomic_view_type(PyObject* module) {
-    state& s = state_of(module);
-    s.atomic_view_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &atomic_view_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.atomic_view_type));
+    add_type(module, atomic_view_spec, state_of(module).atomic_view_type);
 }
 
 ref make_atomic_view(state& s, PyObject* buffer, PyObject* fmt) {

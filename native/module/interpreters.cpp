@@ -252,10 +252,7 @@ PyType_Spec interpreter_spec = {"isthmus.Interpreter", sizeof(interpreter_object
 } // namespace
 
 void add_interpreter_type(PyObject* module) {
-    state& s = state_of(module);
-    s.interpreter_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &interpreter_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.interpreter_type));
+    add_type(module, interpreter_spec, state_of(module).interpreter_type);
 }
 
 core::interpreter_ref& record_of(interpreter_object& self) {

@@ -110,6 +110,15 @@ def ends() -> Iterator[tuple[isthmus.RecvChannel, isthmus.SendChannel]]:
         end.close()
 
 
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of this test's alone in which processes that let themselves be inspected meet."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.delenv("ISTHMUS_INSPECTION", raising=False)
+    return tmp_path
+
+
 class Running:
     """A thread that runs `source` in an interpreter; an exception of it is raised by `join`."""
 

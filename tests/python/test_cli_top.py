@@ -45,14 +45,6 @@ SERVES = textwrap.dedent(
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("TMPDIR", raising=False)
-    monkeypatch.delenv("ISTHMUS_INSPECTION", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
 def served(runtime: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-c", SERVES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

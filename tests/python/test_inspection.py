@@ -40,15 +40,6 @@ def interpreter_in(seen: Snapshot, interp: isthmus.Interpreter) -> InterpreterVi
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory of this test's alone in which processes meet."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("TMPDIR", raising=False)
-    monkeypatch.delenv("ISTHMUS_INSPECTION", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
 def start(runtime: Path) -> Iterator[Start]:
     """Start a case of scripts/inspecting.py and wait until it is ready."""
     started: list[subprocess.Popen[str]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,20 +12,18 @@ import pytest
 import isthmus
 from conftest import PATIENCE, Running, until
 
+Ends = tuple[isthmus.RecvChannel, isthmus.SendChannel]
 Spawn = Callable[..., Running]
 
 
 @pytest.fixture
-def ready() -> Iterator[tuple[isthmus.RecvChannel, isthmus.SendChannel]]:
-    """A channel on which a run says that it has begun."""
-    pair = isthmus.create_channel(None)
-    yield pair
-    for end in pair:
-        end.close()
+def ready(ends: Ends) -> Ends:
+    """The channel on which a run says that it has begun."""
+    return ends
 
 
 @pytest.fixture
-def started(spawn: Spawn, ready: Any) -> Callable[..., Running]:
+def started(spawn: Spawn, ready: Ends) -> Callable[..., Running]:
     """Begin a run, and return when its code has come to the given source."""
 
     def start(interp: isthmus.Interpreter, source: str, **shared: Any) -> Running:
@@ -53,9 +51,7 @@ def test_a_busy_loop(interp: isthmus.Interpreter, started: Callable[..., Running
     interp.run("assert 1 + 1 == 2")
 
 
-def test_whoever_began_it_and_however(
-    interp: isthmus.Interpreter, ready: tuple[isthmus.RecvChannel, isthmus.SendChannel]
-) -> None:
+def test_whoever_began_it_and_however(interp: isthmus.Interpreter, ready: Ends) -> None:
     ways: list[Callable[[], None]] = [
         lambda: interp.exec("ready.send(1)\nwhile True: pass"),
         lambda: interp.call(lambda ready: [ready.send(1), all(iter(lambda: 1, 0))], ready[1]),
