@@ -26,7 +26,10 @@ void drop_handle(const core::interpreter_ref& record) {
     if (record->handles.fetch_sub(1) == 1 && record->created_here &&
         PyThreadState_GetUnchecked() != nullptr && py::current_interpreter() != nullptr) {
         PyObject* const saved = PyErr_GetRaisedException();
-        py::close_interpreter(record);
+        try {
+            py::close_interpreter(record);
+        } catch (const std::bad_alloc&) { // open still: the next handle that ends closes it, or the exit
+        }
         PyErr_SetRaisedException(saved);
     }
 }
@@ -306,18 +309,21 @@ core::interpreter_ref resolve(const state& s, std::int64_t number) {
     }
     core::interpreter target;
     target.state = found;
-    bool attached = false;
+    bool out_of_memory = false;
     core::interpreter_ref record;
     {
         const py::entered inside(target);
         try {
             record = py::attach_current();
-            attached = true;
         } catch (const py::python_error&) {
+            out_of_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
             PyErr_Clear();
         }
     }
-    if (!attached) {
+    if (out_of_memory) {
+        throw std::bad_alloc{};
+    }
+    if (record == nullptr) {
         py::fail(s.interpreter_error, "isthmus can't attach to interpreter %lld",
                  static_cast<long long>(number));
     }
@@ -342,8 +348,13 @@ standard_reference::~standard_reference() {
     PyErr_SetRaisedException(saved);
 }
 
-std::unique_ptr<core::attachment> adopt_handle(core::interpreter_ref record) {
-    return std::make_unique<travelling_interpreter>(std::move(record));
+std::unique_ptr<core::attachment> adopt_handle(const core::interpreter_ref& record) {
+    try {
+        return std::make_unique<travelling_interpreter>(record);
+    } catch (const std::bad_alloc&) {
+        drop_handle(record);
+        throw;
+    }
 }
 
 std::unique_ptr<core::attachment> pack_interpreter(state& s, PyObject* o) {
