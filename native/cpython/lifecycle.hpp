@@ -54,15 +54,15 @@ void drop_anchor(core::interpreter& record) noexcept;
 /// std::bad_alloc.
 class entered {
   public:
-    explicit entered(core::interpreter& target) : entered(prepare(target)) {}
-    /// With what `prepare` made on this thread.
-    explicit entered(PyThreadState* made) noexcept;
+    explicit entered(core::interpreter& target) : entered(thread_for(target)) {}
+    /// Takes over what `thread_for` made, on the same thread.
+    explicit entered(PyThreadState* inside) noexcept;
     ~entered();
     entered(const entered&) = delete;
     entered& operator=(const entered&) = delete;
 
-    /// A thread state of the calling thread's in `target`, to enter with later. Throws std::bad_alloc.
-    [[nodiscard]] static PyThreadState* prepare(core::interpreter& target);
+    /// What entering needs and could fail to get, made before. Throws std::bad_alloc.
+    [[nodiscard]] static PyThreadState* thread_for(core::interpreter& target);
 
     /// The thread state in `target`; ending the interpreter consumes it.
     [[nodiscard]] PyThreadState* thread() const noexcept { return inside_; }
@@ -76,7 +76,7 @@ class entered {
 
 /// Ends an interpreter that isthmus or the standard library made. Idempotent. The caller is attached to
 /// another interpreter. `threads`: it has daemon threads, or others that CPython would not join. Throws
-/// std::bad_alloc; the interpreter is then as open as before.
+/// std::bad_alloc: it is open as before.
 enum class close_result { closed, already, main, current, running, threads };
 close_result close_interpreter(const core::interpreter_ref& record);
 

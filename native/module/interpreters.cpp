@@ -28,9 +28,7 @@ void drop_handle(const core::interpreter_ref& record) {
         PyObject* const saved = PyErr_GetRaisedException();
         try {
             py::close_interpreter(record);
-        } catch (const std::bad_alloc&) { // it stays open: `list_all` still finds it
-            PyErr_NoMemory();
-            PyErr_WriteUnraisable(nullptr);
+        } catch (const std::bad_alloc&) { // open still: the next handle that ends closes it, or the exit
         }
         PyErr_SetRaisedException(saved);
     }
@@ -325,6 +323,7 @@ core::interpreter_ref resolve(const state& s, std::int64_t number) {
     }
     core::interpreter target;
     target.state = found;
+    bool out_of_memory = false;
     core::interpreter_ref record;
     std::string why;
     {
@@ -332,8 +331,12 @@ core::interpreter_ref resolve(const state& s, std::int64_t number) {
         try {
             record = py::attach_current();
         } catch (const py::python_error&) {
+            out_of_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
             why = taken_error();
         }
+    }
+    if (out_of_memory) {
+        throw std::bad_alloc{};
     }
     if (record == nullptr) {
         py::fail(s.interpreter_error, "isthmus can't attach to interpreter %lld: %s",
@@ -360,8 +363,13 @@ standard_reference::~standard_reference() {
     PyErr_SetRaisedException(saved);
 }
 
-std::unique_ptr<core::attachment> adopt_handle(core::interpreter_ref record) {
-    return std::make_unique<travelling_interpreter>(std::move(record));
+std::unique_ptr<core::attachment> adopt_handle(const core::interpreter_ref& record) {
+    try {
+        return std::make_unique<travelling_interpreter>(record);
+    } catch (const std::bad_alloc&) {
+        drop_handle(record);
+        throw;
+    }
 }
 
 std::unique_ptr<core::attachment> pack_interpreter(state& s, PyObject* o) {

@@ -135,12 +135,13 @@ PyObject* send_send_many(PyObject* o, PyObject* const* args, Py_ssize_t count, P
         batch held(self, values, deadline_of(timeout));
         py::drain(*self.here);
         try {
-            send_all(held, values);
+            py::with_memory_errors([&] { send_all(held, values); });
         } catch (const py::python_error&) {
         }
         ref failure = ref::steal(PyErr_GetRaisedException()); // the iterable's, or the one just caught
         try {
-            held.flush(); // what came before a value that failed is sent all the same
+            // What came before a value that failed is sent all the same.
+            py::with_memory_errors([&] { held.flush(); });
         } catch (const py::python_error&) {
             if (failure) {
                 PyErr_Clear(); // of two failures the first is raised

@@ -84,8 +84,7 @@ def test_a_close_without_memory_leaves_it_open() -> None:
     """Asked for, or by the last reference. Of two allocations either fails: for a look, for its end."""
     done = run_script(
         """
-        import _testcapi, isthmus, sys
-        sys.unraisablehook = lambda args: print(args.exc_type.__name__)
+        import _testcapi, isthmus
         def attempt(action, which):
             _testcapi.set_nomemory(which, which + 1)
             try:
@@ -107,7 +106,7 @@ def test_a_close_without_memory_leaves_it_open() -> None:
             assert isthmus.list_all() == [isthmus.get_main()]  # those objects were its last ones
         """
     )
-    assert done.stdout == "MemoryError\n" * 2
+    assert done.stderr == ""
 
 
 def test_create_use_close_again_and_again() -> None:
