@@ -6,7 +6,8 @@ file(GLOB isthmus_test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/co
 # Replaces operator new for its whole program: one of its own.
 set(isthmus_fault_sources "${PROJECT_SOURCE_DIR}/tests/core/faults.cpp"
                           "${PROJECT_SOURCE_DIR}/tests/core/faults_test.cpp"
-                          "${PROJECT_SOURCE_DIR}/tests/core/faults_inspector_test.cpp")
+                          "${PROJECT_SOURCE_DIR}/tests/core/faults_inspector_test.cpp"
+                          "${PROJECT_SOURCE_DIR}/tests/core/faults_later_test.cpp")
 list(REMOVE_ITEM isthmus_test_sources ${isthmus_fault_sources})
 if(NOT isthmus_test_sources)
     message(FATAL_ERROR "ISTHMUS_BUILD_TESTS is on, but there is no tests/core/*_test.cpp")

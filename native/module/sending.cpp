@@ -135,7 +135,8 @@ PyObject* send_send_many(PyObject* o, PyObject* const* args, Py_ssize_t count, P
         batch held(self, values, deadline_of(timeout));
         py::drain(*self.here);
         try {
-            py::with_memory_errors([&] { send_all(held, values); });
+            // Named anew: clang 14 refuses a structured binding in a lambda.
+            py::with_memory_errors([&, iterable = values] { send_all(held, iterable); });
         } catch (const py::python_error&) {
         }
         ref failure = ref::steal(PyErr_GetRaisedException()); // the iterable's, or the one just caught
