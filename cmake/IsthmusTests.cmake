@@ -5,7 +5,9 @@ include(GoogleTest)
 file(GLOB isthmus_test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/core/*_test.cpp")
 # Replaces operator new for its whole program: one of its own.
 set(isthmus_fault_sources "${PROJECT_SOURCE_DIR}/tests/core/faults.cpp"
-                          "${PROJECT_SOURCE_DIR}/tests/core/faults_test.cpp")
+                          "${PROJECT_SOURCE_DIR}/tests/core/faults_test.cpp"
+                          "${PROJECT_SOURCE_DIR}/tests/core/faults_inspector_test.cpp"
+                          "${PROJECT_SOURCE_DIR}/tests/core/faults_later_test.cpp")
 list(REMOVE_ITEM isthmus_test_sources ${isthmus_fault_sources})
 if(NOT isthmus_test_sources)
     message(FATAL_ERROR "ISTHMUS_BUILD_TESTS is on, but there is no tests/core/*_test.cpp")
@@ -18,7 +20,7 @@ target_include_directories(isthmus_fault_tests PRIVATE "${PROJECT_SOURCE_DIR}/te
 target_link_libraries(isthmus_fault_tests PRIVATE isthmus_core GTest::gtest_main)
 set_target_properties(isthmus_fault_tests PROPERTIES UNITY_BUILD OFF)
 # The system calls that faults.cpp can make fail.
-foreach(call mmap mremap madvise memfd_create ftruncate fcntl eventfd pthread_create)
+foreach(call mmap mremap madvise memfd_create ftruncate fcntl eventfd pthread_create socket bind listen renameat)
     target_link_options(isthmus_fault_tests PRIVATE -Wl,--wrap=${call})
 endforeach()
 # Headers are most of what there is to compile: a few large batches.

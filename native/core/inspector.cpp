@@ -37,6 +37,12 @@ bool is_own_user(int connected) noexcept {
 struct inspector::connections {
     explicit connections(marked_descriptor l) noexcept : listener(l) {}
 
+    /// Places up to the last one that is taken.
+    [[nodiscard]] std::size_t used() const noexcept {
+        const auto last = std::find_if(places.rbegin(), places.rend(),
+                                       [](const connection& each) { return each.is_open(); });
+        return static_cast<std::size_t>(places.rend() - last);
+    }
     [[nodiscard]] connection& free_place() noexcept {
         return *std::ranges::min_element(places, {}, [](const connection& each) {
             return each.is_open() ? each.last_heard() : futex::nanoseconds{-1};
@@ -150,15 +156,19 @@ void inspector::serve(connections& all) noexcept {
     while (!stopping_.load(std::memory_order_acquire) && all.listener.is_still_ours()) {
         std::array<pollfd, 1 + most_clients> asked;
         asked[0] = {short_of_them ? -1 : all.listener.number, POLLIN, 0};
-        std::ranges::transform(all.places, asked.begin() + 1,
-                               [](const connection& each) { return each.wants(); });
-        const int woken =
-            poll(asked.data(), asked.size(), short_of_them ? short_of_descriptors : longest_sleep);
+        // No more than need be: poll() refuses more of them than the process may have descriptors.
+        const std::size_t used = all.used();
+        std::transform(all.places.begin(), all.places.begin() + static_cast<std::ptrdiff_t>(used),
+                       asked.begin() + 1, [](const connection& each) { return each.wants(); });
+        const int woken = poll(asked.data(), 1 + used, short_of_them ? short_of_descriptors : longest_sleep);
         short_of_them = false;
+        if (woken < 0) {
+            poll(nullptr, 0, short_of_descriptors); // nobody tells when what it lacks is there again
+        }
         if (stopping_.load(std::memory_order_acquire) || woken < 0) {
             continue;
         }
-        for (std::size_t i = 0; i < most_clients; ++i) {
+        for (std::size_t i = 0; i < used; ++i) {
             if (asked[i + 1].revents != 0 && !all.places[i].go_on()) {
                 const std::lock_guard guard(table_);
                 all.places[i].end();

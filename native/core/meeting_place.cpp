@@ -172,14 +172,15 @@ meeting_place meeting_place::open() {
     }
     const std::string name = std::to_string(getpid()) + "." + std::to_string(*start) + std::string(suffix);
     const std::string first_name = std::string(unfinished) + name;
-    const std::string path = directory_path + "/" + name;
+    meeting_place made;
+    made.path = directory_path + "/" + name; // now: what listens must not be lost for want of memory
 
     descriptor listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const sockaddr_un address = address_in(directory, first_name);
     // The mode that bind() gives the file is the socket's own.
     if (listener.number() < 0 || fchmod(listener.number(), 0600) != 0 ||
         bind(listener.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        throw place_error(errno, path);
+        throw place_error(errno, made.path);
     }
     struct stat found = {};
     if (listen(listener.number(), backlog_length) != 0 ||
@@ -187,9 +188,12 @@ meeting_place meeting_place::open() {
         renameat(directory.number(), first_name.c_str(), directory.number(), name.c_str()) != 0) {
         const int error = errno;
         unlinkat(directory.number(), first_name.c_str(), 0);
-        throw place_error(error, path);
+        throw place_error(error, made.path);
     }
-    return {marked_descriptor::mark(listener.release()), path, found.st_dev, found.st_ino};
+    made.device = found.st_dev;
+    made.node = found.st_ino;
+    made.listener = marked_descriptor::mark(listener.release());
+    return made;
 }
 
 void meeting_place::vanish() const noexcept {

@@ -149,6 +149,12 @@ interpreter* registry::server_of(const window& view) const noexcept {
     return server;
 }
 
+interpreter_ref registry::next_after(std::uint64_t identity) const noexcept {
+    const std::lock_guard guard(lock_);
+    const auto place = std::ranges::upper_bound(records_, identity, {}, &interpreter::identity);
+    return place != records_.end() ? *place : nullptr;
+}
+
 std::vector<interpreter_ref> registry::all() const {
     const std::lock_guard guard(lock_);
     return records_;

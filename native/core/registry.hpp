@@ -106,6 +106,13 @@ class registry {
     [[nodiscard]] interpreter_ref find_identity(std::uint64_t identity) const;
     [[nodiscard]] interpreter_ref find_party(party_id who) const;
     [[nodiscard]] std::vector<interpreter_ref> all() const;
+    /// Calls `visit(record)` for each that is there when its turn comes, oldest first. Needs no memory, and
+    /// no lock is held: in there they may come and go.
+    template <typename Visit> void for_each(Visit visit) const {
+        for (interpreter_ref each = next_after(0); each != nullptr; each = next_after(each->identity)) {
+            visit(each);
+        }
+    }
     /// For a look at all of them, oldest first. Under the lock: `visit` takes none and calls nothing.
     template <typename Visit> void inspect(Visit visit) const {
         const std::lock_guard guard(lock_);
@@ -127,8 +134,11 @@ class registry {
     [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
 
   private:
+    /// The oldest that is younger than the one with this identity, or null.
+    [[nodiscard]] interpreter_ref next_after(std::uint64_t identity) const noexcept;
+
     mutable counted_mutex lock_;
-    std::vector<interpreter_ref> records_;
+    std::vector<interpreter_ref> records_; ///< by identity
     std::uint64_t last_identity_ = 0;
     std::atomic<std::size_t> count_{0};
     std::atomic<std::uint64_t> epoch_{1};

@@ -2,6 +2,8 @@
 
 #include "cpython/refs.hpp"
 
+#include "core/immortal.hpp"
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -120,7 +122,7 @@ class reference_table {
 };
 
 /// Never destroyed: a host may finalise Python after static destructors began.
-reference_table& kept = *new reference_table;
+reference_table& kept = core::immortal<reference_table>();
 
 /// BytesIO's own slots, the same functions in all interpreters. Whoever reaches a guard slot does so through
 /// a type that was patched, under the same GIL, after these were set: relaxed loads are enough.
@@ -369,14 +371,11 @@ bool install_in_current() {
 } // namespace
 
 bool install_bytesio_guard(protects_fn protects) {
-    bool installed = false;
-    try {
-        installed = agree(protects_object, protects) && install_in_current();
-    } catch (const std::bad_alloc&) {
-        installed = false;
-    }
+    const bool installed = agree(protects_object, protects) && install_in_current();
     if (!installed) {
-        PyErr_Clear();
+        // Not a guard that is of no use here: the interpreter would receive copies for ever.
+        require(PyErr_ExceptionMatches(PyExc_MemoryError) != 0 ? -1 : 0);
+        PyErr_Clear(); // without it the interpreter receives copies, and `doctor` says so
     }
     return installed;
 }

@@ -31,8 +31,8 @@ inline constexpr Py_ssize_t min_guarded_size = 1024;
 /// Needs an attached thread state without a pending error. Every call patches what is not patched yet and
 /// repeats the self-test, so calling again is harmless; `protects` must be the same function in every call of
 /// the process. True: the guard is in place and its self-test held. False, with no error left set: it is not
-/// (out of memory, somebody else patched BytesIO, an unknown layout), and this interpreter must be given
-/// copies.
+/// (somebody else patched BytesIO, an unknown layout), and this interpreter must be given copies. Throws
+/// python_error (MemoryError), std::bad_alloc.
 ///
 /// A second copy of the `_io` module (removed from `sys.modules` and imported again) has a BytesIO of its
 /// own, which stays unguarded until the next call.

@@ -7,6 +7,8 @@
 #include "core/posted_call.hpp"
 
 #include <climits>
+#include <memory>
+#include <utility>
 
 namespace isthmus::py {
 namespace {
@@ -42,11 +44,52 @@ class unfinished {
     core::interpreter* record_;
 };
 
+/// What ending an interpreter needs and could fail to get, made before.
+class last_thread {
+  public:
+    last_thread() noexcept = default;
+    ~last_thread() {
+        if (made_ != nullptr) {
+            const entered inside(made_); // to delete it
+        }
+    }
+    last_thread(const last_thread&) = delete;
+    last_thread& operator=(const last_thread&) = delete;
+    /// Throws std::bad_alloc. Idempotent.
+    void make(core::interpreter& record) {
+        if (made_ == nullptr) {
+            made_ = entered::thread_for(record);
+        }
+    }
+    [[nodiscard]] PyThreadState* take() noexcept { return std::exchange(made_, nullptr); }
+
+  private:
+    PyThreadState* made_ = nullptr;
+};
+
 /// `closed` if nothing is in the way.
 close_result obstacle(core::interpreter& record) {
     return is_running(record)                 ? close_result::running
            : has_threads_nobody_joins(record) ? close_result::threads
                                               : close_result::closed;
+}
+
+/// `closed`: the close that has begun may go on. All else, std::bad_alloc too, leaves the interpreter open.
+close_result can_begin(core::interpreter& record, last_thread& last) {
+    close_result result = close_result::closed;
+    try {
+        result = obstacle(record);
+        if (result == close_result::closed && !record.calls.anybody_inside()) {
+            last.make(record); // not while a call runs: deleting it again would wait for the GIL
+        }
+    } catch (const std::bad_alloc&) {
+        record.now.store(core::interpreter::phase::open);
+        throw;
+    }
+    if (result != close_result::closed) {
+        record.now.store(core::interpreter::phase::open);
+    }
+    return result;
 }
 
 /// The posted call that runs may be endless, so this is a wait like any other: Ctrl-C and interruptions end
@@ -61,7 +104,7 @@ bool let_call_end(core::interpreter& record) {
 }
 
 /// `closed`: it may be ended. Everything else leaves it closing: it takes neither runs nor calls any more.
-close_result refuse_and_wait(core::interpreter& record, bool resumed) {
+close_result refuse_and_wait(core::interpreter& record, bool resumed, last_thread& last) {
     unfinished left(record);
     record.calls.shut(); // first: the end of the one that runs must let no other one begin
     core::tell_if_calls_are_over(record);
@@ -73,6 +116,7 @@ close_result refuse_and_wait(core::interpreter& record, bool resumed) {
     // The call may have left a thread behind.
     const close_result result = waits || resumed ? obstacle(record) : close_result::closed;
     if (result == close_result::closed) {
+        last.make(record);
         left.release();
     }
     return result;
@@ -104,22 +148,24 @@ close_result close_interpreter(const core::interpreter_ref& record) {
     if (!begun && !record->close_left.exchange(false)) {
         return close_result::already;
     }
+    last_thread last;
     if (begun) {
-        if (const close_result result = obstacle(*record); result != close_result::closed) {
-            record->now.store(phase::open);
+        if (const close_result result = can_begin(*record, last); result != close_result::closed) {
             return result;
         }
     }
-    if (const close_result result = refuse_and_wait(*record, !begun); result != close_result::closed) {
+    if (const close_result result = refuse_and_wait(*record, !begun, last); result != close_result::closed) {
         return result;
     }
     record->ended_here.store(true);
     keep_everybody_out(*record);
     {
-        entered inside(*record);
+        entered inside(last.take());
         drain(*record);
         core::run_errands(*record);
-        PyErr_Clear();
+        if (PyErr_Occurred() != nullptr) { // of an extension's exporter, whose release must not fail
+            PyErr_WriteUnraisable(nullptr);
+        }
         drop_anchor(*record); // here and not in the exit handler alone: user code can take that away
         inside.end_interpreter();
     }

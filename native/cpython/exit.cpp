@@ -3,6 +3,7 @@
 #include "cpython/current.hpp"
 #include "cpython/interruption.hpp"
 #include "cpython/keyboard.hpp"
+#include "cpython/streams.hpp"
 #include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
@@ -14,11 +15,11 @@
 
 #include <cstdio>
 #include <unistd.h>
-#include <vector>
 
 namespace isthmus::py {
 namespace {
 
+constexpr char still_runs[] = "still runs at exit and can't be interrupted";
 constexpr core::futex::nanoseconds patience = 5'000'000'000; // for runs that must stop when the process exits
 
 /// Precondition: attached. Gives the GIL up while it waits.
@@ -62,19 +63,14 @@ bool stop_calls(const core::interpreter_ref& record, core::futex::nanoseconds un
 
 /// CPython would tear the interpreter down under the thread that runs in it, and crash. Everything orderly
 /// that is left is done first: the other exit handlers, and flushing.
-[[noreturn]] void leave_without_finalising(const core::interpreter& record) {
-    PySys_WriteStderr(
-        "isthmus: interpreter %lld still runs at exit and can't be interrupted; leaving without finalising\n",
-        static_cast<long long>(record.number));
-    if (const ref atexit = ref::steal(PyImport_ImportModule("atexit")); atexit) {
-        Py_XDECREF(PyObject_CallMethod(atexit.get(), "_run_exitfuncs", nullptr));
+[[noreturn]] void leave_without_finalising(const core::interpreter& record, const char* why) {
+    PySys_WriteStderr("isthmus: interpreter %lld %s; leaving without finalising\n",
+                      static_cast<long long>(record.number), why);
+    const ref atexit = ref::steal(PyImport_ImportModule("atexit"));
+    if (!atexit || !ref::steal(PyObject_CallMethod(atexit.get(), "_run_exitfuncs", nullptr))) {
+        PyErr_WriteUnraisable(nullptr);
     }
-    for (const char* name : {"stdout", "stderr"}) {
-        if (PyObject* const stream = PySys_GetObject(name); stream != nullptr) {
-            Py_XDECREF(PyObject_CallMethod(stream, "flush", nullptr));
-            PyErr_Clear();
-        }
-    }
+    flush_streams();
     std::fflush(nullptr);
     core::the_inspector().stop(); // as exit() would
     _exit(1);
@@ -88,50 +84,56 @@ void last_errands(core::interpreter& here) {
     core::end_errands(here);
 }
 
-/// Those that isthmus made, and hence ends.
-std::vector<core::interpreter_ref> ours() {
-    std::vector<core::interpreter_ref> found = core::interpreters().all();
-    std::erase_if(found, [](const auto& each) { return each->is_main || !each->created_here; });
-    return found;
+/// Isthmus made it, and hence ends it.
+bool is_ours(const core::interpreter& record) noexcept {
+    return !record.is_main && record.created_here;
+}
+
+/// The process exits: one that isthmus made ends, or the process without it.
+void end_at_exit(const core::interpreter_ref& record, core::futex::nanoseconds until) try {
+    if (!stop_calls(record, until)) {
+        leave_without_finalising(*record, still_runs);
+    }
+    close_result result = close_interpreter(record);
+    if (result == close_result::running && stop_runs(record, until)) {
+        result = close_interpreter(record);
+    }
+    if (result == close_result::threads) {
+        record->side->begin_close(); // wakes those that wait in isthmus
+        if (end_threads_nobody_joins(*record, core::futex::now() + patience)) {
+            result = close_interpreter(record);
+        }
+    }
+    if (result == close_result::running || result == close_result::threads) {
+        leave_without_finalising(*record, still_runs);
+    }
+} catch (const std::bad_alloc&) {
+    leave_without_finalising(*record, "can't be ended for want of memory");
 }
 
 void main_exits(core::interpreter& main) {
     finalise_here();
     const core::futex::nanoseconds until = core::futex::now() + patience;
     // All at once: code in one may wait for what it runs in another.
-    for (const core::interpreter_ref& record : core::interpreters().all()) {
+    core::interpreters().for_each([&](const core::interpreter_ref& record) {
         record->calls.shut();
-        const bool is_ours = !record->is_main && record->created_here;
-        if (record->calls.anybody_inside() || (is_ours && is_running(*record))) {
+        if (record->calls.anybody_inside() || (is_ours(*record) && is_running(*record))) {
             begin_stopping(record, until);
         }
-    }
-    for (const core::interpreter_ref& record : ours()) {
-        if (!stop_calls(record, until)) {
-            leave_without_finalising(*record);
+    });
+    core::interpreters().for_each([&](const core::interpreter_ref& record) {
+        if (is_ours(*record)) {
+            end_at_exit(record, until);
         }
-        close_result result = close_interpreter(record);
-        if (result == close_result::running && stop_runs(record, until)) {
-            result = close_interpreter(record);
-        }
-        if (result == close_result::threads) {
-            record->side->begin_close(); // wakes those that wait in isthmus
-            if (end_threads_nobody_joins(*record, core::futex::now() + patience)) {
-                result = close_interpreter(record);
-            }
-        }
-        if (result == close_result::running || result == close_result::threads) {
-            leave_without_finalising(*record);
-        }
-    }
+    });
     wait_for_closers(until);
     // Those that somebody else made end later, when no helper can take a GIL any more.
-    for (const core::interpreter_ref& record : core::interpreters().all()) {
+    core::interpreters().for_each([&](const core::interpreter_ref& record) {
         if (!stop_calls(record, until)) {
-            leave_without_finalising(*record);
+            leave_without_finalising(*record, still_runs);
         }
         keep_everybody_out(*record);
-    }
+    });
     rest_keyboard();
     last_errands(main);
     main.death->give();

@@ -260,13 +260,20 @@ bool install_hook() {
             return true;
         });
     }
-    const entered inside(main);
-    guarded(false, [] {
-        wrap_under_tracemalloc();
-        return true;
-    });
-    PyErr_Clear(); // main's, where nobody asked for anything
-    return reached();
+    {
+        const entered inside(main);
+        if (!guarded(false, [] {
+                wrap_under_tracemalloc();
+                return true;
+            })) {
+            PyErr_WriteUnraisable(nullptr); // main's, where nobody asked for anything
+        }
+    }
+    if (!reached()) {
+        PyErr_SetString(PyExc_RuntimeError, "isthmus's allocator hook can't be put below tracemalloc");
+        return false;
+    }
+    return true;
 }
 
 bool switch_placement_on() {

@@ -171,11 +171,12 @@ void drop_anchor(core::interpreter& record) noexcept {
     }
 }
 
-entered::entered(core::interpreter& target)
-    : inside_(PyThreadState_New(static_cast<PyInterpreterState*>(target.state))) {
-    if (inside_ == nullptr) {
-        throw std::bad_alloc{};
-    }
+PyThreadState* entered::thread_for(core::interpreter& target) {
+    PyThreadState* const made = PyThreadState_New(static_cast<PyInterpreterState*>(target.state));
+    return made != nullptr ? made : throw std::bad_alloc{};
+}
+
+entered::entered(PyThreadState* inside) noexcept : inside_(inside) {
     assert(core::held_locks::here() == 0); // invariant 8
     outside_ = PyThreadState_Swap(inside_);
 }
@@ -224,12 +225,12 @@ bool is_running(core::interpreter& record) noexcept {
 }
 
 void reap() {
-    for (const core::interpreter_ref& record : core::interpreters().all()) {
+    core::interpreters().for_each([](const core::interpreter_ref& record) {
         if (!record->is_main && !record->ended_here.load() &&
             compat::look_up(record->number) != record->state) {
             settle_gone(record);
         }
-    }
+    });
 }
 
 } // namespace isthmus::py

@@ -54,10 +54,15 @@ void drop_anchor(core::interpreter& record) noexcept;
 /// std::bad_alloc.
 class entered {
   public:
-    explicit entered(core::interpreter& target);
+    explicit entered(core::interpreter& target) : entered(thread_for(target)) {}
+    /// Takes over what `thread_for` made, on the same thread.
+    explicit entered(PyThreadState* inside) noexcept;
     ~entered();
     entered(const entered&) = delete;
     entered& operator=(const entered&) = delete;
+
+    /// What entering needs and could fail to get, made before. Throws std::bad_alloc.
+    [[nodiscard]] static PyThreadState* thread_for(core::interpreter& target);
 
     /// The thread state in `target`; ending the interpreter consumes it.
     [[nodiscard]] PyThreadState* thread() const noexcept { return inside_; }
@@ -72,8 +77,8 @@ class entered {
 /// Ends an interpreter that isthmus or the standard library made. Idempotent. The caller is attached to
 /// another interpreter. `threads`: it has daemon threads, or others that CPython would not join.
 /// `closer_closing`: so is the caller's interpreter, which ended the wait for a posted call. Throws
-/// python_error: something else ended that wait. Whatever ends it, the interpreter stays closing, and the
-/// next call goes on.
+/// python_error: something else ended that wait. Whatever ended it, the interpreter stays closing, and the
+/// next call goes on. Throws std::bad_alloc: it is as it was before, unless a posted call was waited for.
 enum class close_result { closed, already, main, current, running, threads, closer_closing };
 close_result close_interpreter(const core::interpreter_ref& record);
 

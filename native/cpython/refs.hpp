@@ -149,6 +149,16 @@ template <typename... Args> [[noreturn]] void fail(PyObject* type, const char* f
     throw python_error{};
 }
 
+/// What `body` returns. Lets what promises python_error alone keep that: std::bad_alloc becomes MemoryError.
+template <typename Body> auto with_memory_errors(Body&& body) {
+    try {
+        return std::forward<Body>(body)();
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+        throw python_error{};
+    }
+}
+
 /// Runs `body` as an entry point called by CPython: C++ exceptions become Python's, `failed` is returned.
 /// Everything that is not a std::exception passes: glibc unwinds a thread by such an exception when CPython
 /// ends it (H16).

@@ -76,9 +76,9 @@ const char* run_selftest() noexcept {
     try {
         result = walk_all(*here, other);
     } catch (const python_error&) {
-        PyErr_Clear();
+        PyErr_Clear(); // MemoryError is all that the steps can raise, and the answer says so
     } catch (const std::bad_alloc&) {
-        // as python_error: the answer stays "out of memory"
+        // as python_error
     }
     core::memory().owner_gone(*second);
     return result;

@@ -70,7 +70,7 @@ std::vector<unsigned long> staying_threads(const core::interpreter& record, cons
     return numbers;
 }
 
-/// How many stay; SystemExit is raised in them if they are told to go.
+/// How many stay; SystemExit is raised in them if they are told to go. Throws std::bad_alloc.
 std::size_t count_staying(core::interpreter& record, bool told_to_go) {
     const entered inside(record);
     try {
@@ -82,7 +82,12 @@ std::size_t count_staying(core::interpreter& record, bool told_to_go) {
         }
         return staying.size();
     } catch (const python_error&) {
-        PyErr_Clear(); // a `threading` of the user's own making
+        const bool without_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
+        PyErr_Clear(); // else it is of a `threading` of the user's own making, which says nothing of any
+                       // thread
+        if (without_memory) {
+            throw std::bad_alloc{};
+        }
         return 0;
     }
 }

@@ -92,23 +92,25 @@ ref decode_simple(core::interpreter& to, message& m) {
 namespace {
 
 message encode_parcel(core::interpreter& from, PyObject* o, bool placing) {
-    auto body = std::make_unique<core::parcel>();
-    writer(from, *body, placing).write(o);
-    return {static_cast<std::uint8_t>(kind::parcel), std::move(body)};
+    return py::with_memory_errors([&]() -> message {
+        auto body = std::make_unique<core::parcel>();
+        writer(from, *body, placing).write(o);
+        return {static_cast<std::uint8_t>(kind::parcel), std::move(body)};
+    });
 }
 
 } // namespace
 
 message encode(core::interpreter& from, PyObject* o) {
-    message simple = encode_simple(from, o);
+    message simple = py::with_memory_errors([&] { return encode_simple(from, o); });
     return simple.empty() ? encode_parcel(from, o, false) : std::move(simple);
 }
 
 ref decode(core::interpreter& to, message m) {
-    if (core::parcel* const body = m.body(); body != nullptr) {
-        return reader(to, *body).read();
-    }
-    return decode_simple(to, m);
+    return py::with_memory_errors([&] {
+        core::parcel* const body = m.body();
+        return body != nullptr ? reader(to, *body).read() : decode_simple(to, m);
+    });
 }
 
 ref clone(core::interpreter& here, PyObject* o, bool placing) {

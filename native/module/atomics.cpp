@@ -69,7 +69,7 @@ std::optional<std::uint64_t> bits_of(const format& as, PyObject* number) {
     }
     const unsigned long long value = PyLong_AsUnsignedLongLong(number);
     if (value == std::numeric_limits<unsigned long long>::max() && PyErr_Occurred() != nullptr) {
-        PyErr_Clear();
+        PyErr_Clear(); // the caller says which numbers fit
         return std::nullopt;
     }
     if (as.narrow() && !fits<unsigned long long, std::uint32_t>(value)) {
@@ -329,10 +329,7 @@ const format& format_named(PyObject* fmt) {
 } // namespace
 
 void add_atomic_view_type(PyObject* module) {
-    state& s = state_of(module);
-    s.atomic_view_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &atomic_view_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.atomic_view_type));
+    add_type(module, atomic_view_spec, state_of(module).atomic_view_type);
 }
 
 ref make_atomic_view(state& s, PyObject* buffer, PyObject* fmt) {

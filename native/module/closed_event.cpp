@@ -126,10 +126,7 @@ PyType_Spec closed_event_spec = {
 } // namespace
 
 void add_closed_event_type(PyObject* module) {
-    state& s = state_of(module);
-    s.closed_event_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &closed_event_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.closed_event_type));
+    add_type(module, closed_event_spec, state_of(module).closed_event_type);
 }
 
 ref make_closed_event(state& s, std::shared_ptr<core::death_notice> of) {

@@ -102,18 +102,23 @@ core::interpreter_ref make(state& s, py::creation kind, std::optional<std::strin
                  status.err_msg != nullptr ? status.err_msg : "unknown reason");
     }
     core::interpreter_ref record;
+    bool out_of_memory = false;
     try {
         record = furnish(std::move(path), kind);
         core::interpreters().name_it(*record, std::move(label));
     } catch (const py::python_error&) {
-        PyErr_Print();
+        out_of_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
+        out_of_memory ? PyErr_Clear() : PyErr_Print();
     } catch (const std::bad_alloc&) {
-        record = nullptr;
+        out_of_memory = true;
     }
     if (record == nullptr) {
         Py_EndInterpreter(inside);
         PyThreadState_Swap(outside);
         py::reap();
+        if (out_of_memory) {
+            throw std::bad_alloc{};
+        }
         py::fail(s.interpreter_error, "the new interpreter could not be attached");
     }
     PyThreadState_Clear(inside);

@@ -82,10 +82,7 @@ PyType_Spec descriptor_spec = {"isthmus._Descriptor", sizeof(descriptor_object),
 } // namespace
 
 void add_descriptor_type(PyObject* module) {
-    state& s = state_of(module);
-    s.descriptor_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &descriptor_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.descriptor_type));
+    add_type(module, descriptor_spec, state_of(module).descriptor_type);
 }
 
 std::unique_ptr<core::attachment> pack_descriptor(const state& s, PyObject* o) {

@@ -38,7 +38,7 @@ void end_finalize(PyObject* o) {
         if (PyErr_ExceptionMatches(PyExc_Warning)) {
             PyErr_WriteUnraisable(o);
         }
-        PyErr_Clear();
+        PyErr_Clear(); // else what the warning needed is gone already: CPython finalises
     }
     PyErr_SetRaisedException(saved);
 }
@@ -254,11 +254,8 @@ PyObject* end_reduce(PyObject* o, PyObject*) {
 
 void add_end_types(PyObject* module) {
     state& s = state_of(module);
-    for (auto [spec, place] : {std::pair{&recv_spec, &s.recv_type}, std::pair{&send_spec, &s.send_type}}) {
-        *place = reinterpret_cast<PyTypeObject*>(
-            require(PyType_FromModuleAndSpec(module, spec, nullptr)).release());
-        require(PyModule_AddType(module, *place));
-    }
+    add_type(module, recv_spec, s.recv_type);
+    add_type(module, send_spec, s.send_type);
     s.channel_statistics_type = PyStructSequence_NewType(&statistics_description);
     require(s.channel_statistics_type != nullptr
                 ? PyModule_AddObjectRef(module, "ChannelStatistics",

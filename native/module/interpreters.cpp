@@ -33,6 +33,7 @@ void drop_handle(const core::interpreter_ref& record) {
             py::close_interpreter(record);
         } catch (const py::python_error&) {
             py::raise_again_later("Exception ignored while the last reference to an interpreter closed it");
+        } catch (const std::bad_alloc&) { // the next handle that ends closes it, or the exit
         }
         PyErr_SetRaisedException(saved);
     }
@@ -261,10 +262,7 @@ PyType_Spec interpreter_spec = {"isthmus.Interpreter", sizeof(interpreter_object
 } // namespace
 
 void add_interpreter_type(PyObject* module) {
-    state& s = state_of(module);
-    s.interpreter_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &interpreter_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.interpreter_type));
+    add_type(module, interpreter_spec, state_of(module).interpreter_type);
 }
 
 core::interpreter_ref& record_of(interpreter_object& self) {
@@ -309,6 +307,23 @@ ref make_interpreter(state& s, std::int64_t number) {
     return made;
 }
 
+namespace {
+
+/// The error that is set, as text for another interpreter. None is set afterwards.
+std::string taken_error() {
+    const ref error = ref::steal(PyErr_GetRaisedException());
+    std::string text = Py_TYPE(error.get())->tp_name;
+    const ref said = ref::steal(PyObject_Str(error.get()));
+    const char* const utf8 = said ? PyUnicode_AsUTF8(said.get()) : nullptr;
+    if (utf8 != nullptr && *utf8 != '\0') {
+        text.append(": ").append(utf8);
+    }
+    PyErr_Clear(); // one without a text is told by its class
+    return text;
+}
+
+} // namespace
+
 core::interpreter_ref resolve(const state& s, std::int64_t number) {
     py::reap();
     if (core::interpreter_ref known = core::interpreters().find_number(number); known != nullptr) {
@@ -320,20 +335,24 @@ core::interpreter_ref resolve(const state& s, std::int64_t number) {
     }
     core::interpreter target;
     target.state = found;
-    bool attached = false;
+    bool out_of_memory = false;
     core::interpreter_ref record;
+    std::string why;
     {
         const py::entered inside(target);
         try {
             record = py::attach_current();
-            attached = true;
         } catch (const py::python_error&) {
-            PyErr_Clear();
+            out_of_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
+            why = taken_error();
         }
     }
-    if (!attached) {
-        py::fail(s.interpreter_error, "isthmus can't attach to interpreter %lld",
-                 static_cast<long long>(number));
+    if (out_of_memory) {
+        throw std::bad_alloc{};
+    }
+    if (record == nullptr) {
+        py::fail(s.interpreter_error, "isthmus can't attach to interpreter %lld: %s",
+                 static_cast<long long>(number), why.c_str());
     }
     return record;
 }
@@ -356,8 +375,13 @@ standard_reference::~standard_reference() {
     PyErr_SetRaisedException(saved);
 }
 
-std::unique_ptr<core::attachment> adopt_handle(core::interpreter_ref record) {
-    return std::make_unique<travelling_interpreter>(std::move(record));
+std::unique_ptr<core::attachment> adopt_handle(const core::interpreter_ref& record) {
+    try {
+        return std::make_unique<travelling_interpreter>(record);
+    } catch (const std::bad_alloc&) {
+        drop_handle(record);
+        throw;
+    }
 }
 
 std::unique_ptr<core::attachment> pack_interpreter(state& s, PyObject* o) {

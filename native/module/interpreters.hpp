@@ -17,8 +17,9 @@ void add_interpreter_type(PyObject* module);
 /// python_error: InterpreterNotFoundError.
 [[nodiscard]] core::interpreter_ref resolve(const state& s, std::int64_t number);
 
-/// Takes over the handle that attaching gave to the maker of an interpreter.
-[[nodiscard]] std::unique_ptr<core::attachment> adopt_handle(core::interpreter_ref record);
+/// Takes over the handle that attaching gave to the maker of an interpreter. Throws std::bad_alloc: the
+/// handle has ended.
+[[nodiscard]] std::unique_ptr<core::attachment> adopt_handle(const core::interpreter_ref& record);
 [[nodiscard]] std::unique_ptr<core::attachment> pack_interpreter(state& s, PyObject* o);
 [[nodiscard]] py::ref unpack_interpreter(state& s, core::attachment& travelling);
 

@@ -314,10 +314,7 @@ ref make_pending_call(PyObject* o, std::shared_ptr<posted> call) {
 } // namespace
 
 void add_pending_call_type(PyObject* module) {
-    state& s = state_of(module);
-    s.pending_call_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &pending_call_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.pending_call_type));
+    add_type(module, pending_call_spec, state_of(module).pending_call_type);
 }
 
 ref post(PyObject* o, core::message call) {

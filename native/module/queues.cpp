@@ -270,10 +270,7 @@ PyType_Spec queue_spec = {"isthmus.Queue", sizeof(queue_object), 0,
 } // namespace
 
 void add_queue_type(PyObject* module) {
-    state& s = state_of(module);
-    s.queue_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &queue_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.queue_type));
+    add_type(module, queue_spec, state_of(module).queue_type);
 }
 
 ref make_queue(state& s, std::shared_ptr<queue> of) {

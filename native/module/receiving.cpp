@@ -124,9 +124,8 @@ PyObject* recv_recv_many(PyObject* o, PyObject* const* args, Py_ssize_t count, P
             py::fail(PyExc_ValueError, "max must be at least 1, not %zd", wanted);
         }
         end_object& self = end_of(o);
-        message first = next_message(self, deadline_of(timeout));
-        harvest values(self);
-        values.add(std::move(first));
+        harvest values(self); // before there is anything that could get lost
+        values.add(next_message(self, deadline_of(timeout)));
         auto left = static_cast<std::size_t>(wanted) - 1;
         std::array<message, 64> room;
         while (left > 0 && !values.failed()) {

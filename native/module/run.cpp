@@ -5,6 +5,7 @@
 #include "cpython/interruption.hpp"
 #include "cpython/keyboard.hpp"
 #include "cpython/lifecycle.hpp"
+#include "cpython/streams.hpp"
 #include "cpython/twin.hpp"
 
 #include <algorithm>
@@ -42,19 +43,6 @@ class running_main {
     bool ok_ = false;
 };
 
-/// What a run printed should be seen before what the caller prints next: each interpreter has buffers of its
-/// own.
-void flush_streams() {
-    for (const char* name : {"stdout", "stderr"}) {
-        PyObject* const stream = PySys_GetObject(name);
-        if (stream != nullptr && stream != Py_None) {
-            const ref held = ref::share(stream);
-            const ref flushed = ref::steal(PyObject_CallMethod(held.get(), "flush", nullptr));
-            PyErr_Clear(); // a closed or broken stream is no failure of the run
-        }
-    }
-}
-
 /// In the interpreter that failed. Without `isthmus` on its path there is still a name and a text.
 ref capture(PyObject* exception) {
     const ref module = ref::steal(PyImport_ImportModule("isthmus._remote"));
@@ -62,10 +50,10 @@ ref capture(PyObject* exception) {
     if (taken) {
         return taken;
     }
-    PyErr_Clear();
+    PyErr_Clear(); // what is told is the failure of the run
     ref text = ref::steal(PyObject_Str(exception));
     if (!text) {
-        PyErr_Clear();
+        PyErr_Clear(); // likewise, and it has no text
         text = require(PyUnicode_FromString(""));
     }
     const char* name = Py_TYPE(exception)->tp_name;
@@ -163,7 +151,7 @@ ref perform(const job& work, const ref& given, PyObject* main) {
 bool is_not_shareable(PyObject* exception) {
     const ref errors = ref::steal(PyImport_ImportModule("isthmus._errors"));
     const ref kind = errors ? ref::steal(PyObject_GetAttrString(errors.get(), "NotShareableError")) : ref{};
-    PyErr_Clear();
+    PyErr_Clear(); // without isthmus on its path nothing there can have raised one
     return kind && PyErr_GivenExceptionMatches(exception, kind.get()) != 0;
 }
 
@@ -174,7 +162,7 @@ void report(const core::interpreter& here) {
     } else {
         PyErr_FormatUnraisable("Exception ignored in a posted call");
     }
-    flush_streams();
+    py::flush_streams();
 }
 
 /// As what others interrupt a job, and whether anybody wants to know how it went.
@@ -210,7 +198,7 @@ ended work_inside(core::interpreter& target, job& work, const circumstances& abo
         if (wanted) {
             told = crossing::encode(target, result.get());
         }
-        flush_streams();
+        py::flush_streams();
         return ended::well;
     } catch (const py::python_error&) {
     } catch (const std::bad_alloc&) {
@@ -222,7 +210,7 @@ ended work_inside(core::interpreter& target, job& work, const circumstances& abo
     }
     const ref exception = ref::steal(PyErr_GetRaisedException());
     made.keyboard_interrupt = PyErr_GivenExceptionMatches(exception.get(), PyExc_KeyboardInterrupt) != 0;
-    flush_streams();
+    py::flush_streams();
     if (stage != ended::with_exception && is_not_shareable(exception.get())) {
         told = crossing::encode(target, require(PyObject_Str(exception.get())).get());
         return stage;
@@ -258,8 +246,8 @@ answer attempt(core::interpreter& here, job& work, const circumstances& about) {
     try {
         made.how = work_inside(here, work, about, made);
     } catch (const py::python_error&) {
-        PyErr_Clear();
-    } catch (const std::bad_alloc&) {
+        PyErr_Clear();                // the answer stays `undescribed`, which open_answer raises
+    } catch (const std::bad_alloc&) { // likewise
     }
     return made;
 }
@@ -269,7 +257,7 @@ answer work_there(core::interpreter& target, job work, core::current_run::number
     const py::entered inside(target);
     const running_main mark(target);
     if (!mark.ok()) {
-        PyErr_Clear();
+        PyErr_Clear(); // said by the answer, in the caller's interpreter
         answer refused;
         refused.how = ended::was_running;
         return refused;

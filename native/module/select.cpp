@@ -97,7 +97,7 @@ class case_list {
     static void name_channel(PyObject* on) {
         PyObject* const error = PyErr_GetRaisedException();
         if (PyObject_SetAttrString(error, "channel", on) < 0) {
-            PyErr_Clear();
+            PyErr_Clear(); // the error itself still arrives
         }
         PyErr_SetRaisedException(error);
     }

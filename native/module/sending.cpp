@@ -135,15 +135,17 @@ PyObject* send_send_many(PyObject* o, PyObject* const* args, Py_ssize_t count, P
         batch held(self, values, deadline_of(timeout));
         py::drain(*self.here);
         try {
-            send_all(held, values);
+            // Named anew: clang 14 refuses a structured binding in a lambda.
+            py::with_memory_errors([&, iterable = values] { send_all(held, iterable); });
         } catch (const py::python_error&) {
         }
         ref failure = ref::steal(PyErr_GetRaisedException()); // the iterable's, or the one just caught
         try {
-            held.flush(); // what came before a value that failed is sent all the same
+            // What came before a value that failed is sent all the same.
+            py::with_memory_errors([&] { held.flush(); });
         } catch (const py::python_error&) {
             if (failure) {
-                PyErr_Clear();
+                PyErr_Clear(); // of two failures the first is raised
             } else {
                 failure = ref::steal(PyErr_GetRaisedException());
             }

@@ -148,9 +148,7 @@ struct travelling_buffer final : core::attachment {
 
 void add_shared_buffer_types(PyObject* module) {
     state& s = state_of(module);
-    s.shared_buffer_type = reinterpret_cast<PyTypeObject*>(
-        require(PyType_FromModuleAndSpec(module, &buffer_spec, nullptr)).release());
-    require(PyModule_AddType(module, s.shared_buffer_type));
+    add_type(module, buffer_spec, s.shared_buffer_type);
     add_atomic_view_type(module);
 }
 

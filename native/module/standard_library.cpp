@@ -45,7 +45,7 @@ void let_standard_library_pass(const state& s) noexcept {
                        py::compat::register_crossing(s.send_type, take_end_apart<core::end::send>) &&
                        py::compat::register_crossing(s.queue_type, take_queue_apart);
     if (!known) {
-        PyErr_Clear();
+        PyErr_Clear(); // its queues then refuse them by name; ours take them all the same
     }
 }
 

@@ -29,6 +29,14 @@ struct state {
 
 extern PyModuleDef definition;
 
+/// Makes a type of the module's for one interpreter; `place`, in the module's state, owns it. Throws
+/// python_error.
+inline void add_type(PyObject* module, PyType_Spec& spec, PyTypeObject*& place) {
+    place = reinterpret_cast<PyTypeObject*>(
+        py::require(PyType_FromModuleAndSpec(module, &spec, nullptr)).release());
+    py::require(PyModule_AddType(module, place));
+}
+
 [[nodiscard]] inline state& state_of(PyObject* module) noexcept {
     return *static_cast<state*>(PyModule_GetState(module));
 }

@@ -179,7 +179,7 @@ class Connection:
         except (ValueError, KeyError, TypeError):
             raise ConnectionError(f"process {self._pid} does not speak the language of inspection") from None
         if kind == "error":
-            raise ConnectionError(f"process {self._pid} refused: {said.get('message')}")
+            raise ConnectionError(f"process {self._pid} refused: {said.get('message')!r}")
         if version != _VERSION or kind != "snapshot":
             raise ConnectionError(
                 f"process {self._pid} speaks version {version!r} of inspection, this isthmus {_VERSION}"

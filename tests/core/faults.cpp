@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 using isthmus::core::test::faults::blocks;
@@ -79,6 +80,10 @@ int __real_ftruncate(int, off_t);
 int __real_fcntl(int, int, long);
 int __real_eventfd(unsigned, int);
 int __real_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+int __real_socket(int, int, int);
+int __real_bind(int, const sockaddr*, socklen_t);
+int __real_listen(int, int);
+int __real_renameat(int, const char*, int, const char*);
 
 int refuse(int error) {
     errno = error;
@@ -109,5 +114,17 @@ int __wrap_eventfd(unsigned initial, int flags) {
 }
 int __wrap_pthread_create(pthread_t* made, const pthread_attr_t* with, void* (*body)(void*), void* context) {
     return due() ? EAGAIN : __real_pthread_create(made, with, body, context);
+}
+int __wrap_socket(int family, int kind, int protocol) {
+    return due() ? refuse(EMFILE) : __real_socket(family, kind, protocol);
+}
+int __wrap_bind(int fd, const sockaddr* address, socklen_t size) {
+    return due() ? refuse(ENOSPC) : __real_bind(fd, address, size);
+}
+int __wrap_listen(int fd, int backlog) {
+    return due() ? refuse(EADDRINUSE) : __real_listen(fd, backlog);
+}
+int __wrap_renameat(int from, const char* old_name, int to, const char* name) {
+    return due() ? refuse(ENOSPC) : __real_renameat(from, old_name, to, name);
 }
 }

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <thread>
@@ -92,6 +93,25 @@ TEST_F(inspectors, give_the_place_of_the_longest_silent_one_to_who_comes) {
     EXPECT_TRUE(all[1].ended());
     all.front().say("snapshot 1\n");
     EXPECT_TRUE(is_snapshot(all.front().line()));
+}
+
+TEST_F(inspectors, answer_a_few_where_few_descriptors_are_allowed) {
+    const std::string path = the_inspector().start();
+    const client before(path);
+    rlimit usual = {};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    const auto limited = [&](rlim_t to) {
+        const rlimit changed = {to, usual.rlim_max};
+        ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &changed), 0);
+    };
+    limited(inspector::most_clients); // one less than a full table of clients and the listener
+    before.say("snapshot 1\n");
+    EXPECT_TRUE(is_snapshot(before.line()));
+    EXPECT_TRUE(is_snapshot(ask(path)));
+    limited(0);
+    before.say("snapshot 1\n");
+    limited(usual.rlim_cur);
+    EXPECT_TRUE(is_snapshot(before.line())) << "what came meanwhile is answered";
 }
 
 TEST_F(inspectors, answer_many_at_once) {

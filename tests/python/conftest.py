@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from typing import Any
 import pytest
 
 import isthmus
-from isthmus import _isthmus
+from _accounts import PATIENCE, gauges, unsettled, until
 
 LARGE = 100_000  # bytes: well above the 64 KiB from which payloads are shared
-PATIENCE = 30.0  # seconds until something that must happen is said never to; generous for a busy machine
 
 # A shell starts what it runs in the background with SIGINT ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,46 +26,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # From the first line on, so that placement does not change in the middle of the first test that needs it.
 isthmus.enable()
-
-
-def gauges() -> dict[str, object]:
-    """Everything that returns to its starting value once users drop what they hold."""
-    taken = isthmus.stats()
-    return {
-        "twins_live": taken.twins_live,
-        "shares_outstanding": taken.shares_outstanding,
-        "slots_live": taken.slots_live,
-        "views_live": taken.views_live,
-        "shared_buffers_live": taken.shared_buffers_live,
-        "shared_buffer_bytes": taken.shared_buffer_bytes,
-        "guarded_bytesio": _isthmus.doctor_facts()["guarded_bytesio"],
-        "interpreters": sorted(each.id for each in isthmus.list_all()),
-    }
-
-
-def unsettled() -> dict[str, object]:
-    """Whatever is still under way, or over the budget; empty when all is well."""
-    taken = isthmus.stats()
-    found: dict[str, object] = {}
-    if taken.releases_posted != taken.releases_run:
-        found["releases"] = (taken.releases_posted, taken.releases_run)
-    if taken.pending_calls_posted != taken.pending_calls_run:
-        found["pending_calls"] = (taken.pending_calls_posted, taken.pending_calls_run)
-    if any(taken.inbox_depths.values()):
-        found["inbox_depths"] = dict(taken.inbox_depths)
-    if taken.bytes_resident > _isthmus.doctor_facts()["resident_budget"]:
-        found["bytes_resident"] = taken.bytes_resident
-    return found
-
-
-def until(condition: Callable[[], bool], patience: float = PATIENCE) -> bool:
-    """Whether `condition` came true in time; returns as soon as it does."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return condition()
-        threading.Event().wait(0.001)
-    return True
 
 
 def settle(start: dict[str, object], patience: float = 5.0) -> dict[str, object]:
@@ -170,6 +128,15 @@ def ends() -> Iterator[tuple[isthmus.RecvChannel, isthmus.SendChannel]]:
     yield pair
     for end in pair:
         end.close()
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of this test's alone in which processes that let themselves be inspected meet."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.delenv("ISTHMUS_INSPECTION", raising=False)
+    return tmp_path
 
 
 class Running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -42,14 +43,6 @@ SERVES = textwrap.dedent(
     sys.stdin.read()
     """
 )
-
-
-@pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("TMPDIR", raising=False)
-    monkeypatch.delenv("ISTHMUS_INSPECTION", raising=False)
-    return tmp_path
 
 
 @pytest.fixture
@@ -144,6 +137,18 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
         console.print(top_view.picture(seen, None, width=width, height=24))
         console.print(top_view.processes([seen], width=width))
     assert max(cell_len(line) for line in capture.get().splitlines()) <= width
+
+
+def test_no_text_of_the_other_process_steers_the_terminal() -> None:
+    seen = inspection.snapshot()
+    first = dataclasses.replace(seen.interpreters[0], name="\x1b[2J", whence="\x1b]0;title\x07")
+    counters = {**seen.counters, "\x1b[31m": 1}
+    seen = dataclasses.replace(seen, interpreters=(first, *seen.interpreters[1:]), counters=counters)
+    console = Console(width=200, force_terminal=False)
+    with console.capture() as capture:
+        console.print(top_view.picture(seen, None, width=200))
+    assert not {"\x1b", "\x07"} & set(capture.get())
+    assert capture.get().count("\N{REPLACEMENT CHARACTER}") == 4
 
 
 def test_json_is_one_object_with_the_promised_keys(served: subprocess.Popen[str]) -> None:

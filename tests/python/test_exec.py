@@ -11,6 +11,7 @@ import isthmus
 from conftest import LARGE, PATIENCE
 
 Create = Callable[..., isthmus.Interpreter]
+Ends = tuple[isthmus.RecvChannel, isthmus.SendChannel]
 
 
 # ---- exec
@@ -135,3 +136,35 @@ def test_reset_main_survives_what_finalizers_do(interp: isthmus.Interpreter) -> 
     )
     interp.reset_main()
     interp.run("assert 'first' not in globals() and __name__ == '__main__'")
+
+
+# ---- what it printed
+
+
+BROKEN = """
+import sys
+class Broken:
+    closed = False
+    def write(self, text): return len(text)
+    def flush(self): raise OSError("no space left")
+sys.stdout, sys.stderr = Broken(), Broken()
+sys.unraisablehook = lambda args: s.send((repr(args.exc_value), args.object is sys.stdout))
+"""
+
+
+def test_output_that_gets_lost_is_reported_and_fails_no_run(interp: isthmus.Interpreter, ends: Ends) -> None:
+    """That of stderr is not: there is nowhere to say it."""
+    r, s = ends
+    interp.run(BROKEN, s=s)
+    lost = ("OSError('no space left')", True)
+    assert r.recv_nowait() == lost
+    assert interp.call(len, "abc") == 3
+    assert r.recv_nowait() == lost
+    with pytest.raises(ZeroDivisionError):
+        interp.run("1 / 0")
+    assert r.recv_nowait() == lost
+    interp.run("sys.stdout.closed = True")
+    assert r.recv_nowait() is None
+    interp.run("sys.stdout = None")
+    assert r.recv_nowait() is None
+    interp.run("sys.unraisablehook = sys.__unraisablehook__")

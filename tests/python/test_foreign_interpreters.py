@@ -50,6 +50,18 @@ def test_all_works_on_one_of_the_standard_librarys(foreign: int) -> None:
     assert foreign not in [each.id for each in isthmus.list_all()]
 
 
+def test_one_that_can_not_be_attached_to_says_why(foreign: int) -> None:
+    _interpreters = pytest.importorskip("_interpreters")
+    _interpreters.exec(foreign, "import sys; sys.modules['atexit'] = None")
+    interp = isthmus.Interpreter
+    with pytest.raises(
+        isthmus.InterpreterError, match=f"interpreter {foreign}: ModuleNotFoundError: .*atexit"
+    ):
+        interp(foreign)
+    _interpreters.exec(foreign, "del sys.modules['atexit']")
+    interp(foreign).run("x = 1")
+
+
 def test_both_use_one_interpreter_side_by_side(foreign: int) -> None:
     _interpreters = pytest.importorskip("_interpreters")
     interp = isthmus.Interpreter(foreign)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,20 +13,18 @@ import pytest
 import isthmus
 from conftest import LARGE, PATIENCE, Running, until
 
+Ends = tuple[isthmus.RecvChannel, isthmus.SendChannel]
 Spawn = Callable[..., Running]
 
 
 @pytest.fixture
-def ready() -> Iterator[tuple[isthmus.RecvChannel, isthmus.SendChannel]]:
-    """A channel on which a run says that it has begun."""
-    pair = isthmus.create_channel(None)
-    yield pair
-    for end in pair:
-        end.close()
+def ready(ends: Ends) -> Ends:
+    """The channel on which a run says that it has begun."""
+    return ends
 
 
 @pytest.fixture
-def started(spawn: Spawn, ready: Any) -> Callable[..., Running]:
+def started(spawn: Spawn, ready: Ends) -> Callable[..., Running]:
     """Begin a run, and return when its code has come to the given source."""
 
     def start(interp: isthmus.Interpreter, source: str, **shared: Any) -> Running:
@@ -55,9 +52,7 @@ def test_a_busy_loop(interp: isthmus.Interpreter, started: Callable[..., Running
     interp.run("assert 1 + 1 == 2")
 
 
-def test_whoever_began_it_and_however(
-    interp: isthmus.Interpreter, ready: tuple[isthmus.RecvChannel, isthmus.SendChannel]
-) -> None:
+def test_whoever_began_it_and_however(interp: isthmus.Interpreter, ready: Ends) -> None:
     ways: list[Callable[[], None]] = [
         lambda: interp.exec("ready.send(1)\nwhile True: pass"),
         lambda: interp.call(lambda ready: [ready.send(1), all(iter(lambda: 1, 0))], ready[1]),
@@ -233,12 +228,38 @@ while True: pass
 
 
 def test_sleep_finishes(interp: isthmus.Interpreter, started: Callable[..., Running]) -> None:
-    run = started(interp, "import time\ntime.sleep(0.3)\nwhile True: pass")
-    began = time.monotonic()
+    r, s = isthmus.create_channel(None)
+    run = started(
+        interp,
+        """
+import time
+began = time.monotonic()
+try:
+    time.sleep(0.3)
+    while True: pass
+except KeyboardInterrupt:
+    s.send(time.monotonic() - began)
+    raise
+""",
+        s=s,
+    )
     run.until_asleep()
     assert interp.interrupt()
-    assert time.monotonic() - began < 0.25
     interrupted(run)
+    assert r.recv_nowait(0.0) >= 0.3
+
+
+def test_a_call_that_blocks_finishes_and_nobody_waits_for_it(
+    interp: isthmus.Interpreter, started: Callable[..., Running]
+) -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "wb", 0) as file:
+        run = started(interp, "import os\nos.read(fd, 1)\nwhile True: pass", fd=reading)
+        run.until_asleep()
+        assert interp.interrupt()
+        assert interp.is_running()
+        file.write(b"x")
+        interrupted(run)
 
 
 def test_a_call_without_bytecode_ends_by_it(interp: isthmus.Interpreter) -> None:

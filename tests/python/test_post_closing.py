@@ -82,21 +82,17 @@ def test_closing_at_any_moment_ends_every_call() -> None:
         assert interp.closed.is_set()
 
 
-def test_the_waiter_wakes_when_its_own_interpreter_closes(new_interp: Create) -> None:
-    waits, owner = isthmus.create(), new_interp()
-    begun_r, begun_s = isthmus.create_channel(None)
-    go_r, go_s = isthmus.create_channel(None)
+def _close_one_that_waits(wait: str, **shared: object) -> None:
+    """It waits by `wait` in a thread of its own, which is told that it is being closed."""
+    waits = isthmus.create()
     told_r, told_s = isthmus.create_channel(None)
-    call = owner.post(_wait_for, begun_s, go_r)
-    begun_r.recv(PATIENCE)
-    waits.prepare_main(owner=owner, told=told_s)
-    waits.exec("""if True:
+    waits.prepare_main(told=told_s, **shared)
+    waits.exec(f"""if True:
         import isthmus, threading
         def wait():
-            call = owner.post(len, b'')
             told.send('waits')
             try:
-                call.result()
+                {wait}
             except isthmus.InterpreterError as error:
                 told.send(str(error))
         threading.Thread(target=wait).start()
@@ -104,6 +100,15 @@ def test_the_waiter_wakes_when_its_own_interpreter_closes(new_interp: Create) ->
     assert told_r.recv(PATIENCE) == "waits"
     waits.close()
     assert "being closed" in told_r.recv(PATIENCE)
+
+
+def test_the_waiter_wakes_when_its_own_interpreter_closes(new_interp: Create) -> None:
+    owner = new_interp()
+    begun_r, begun_s = isthmus.create_channel(None)
+    go_r, go_s = isthmus.create_channel(None)
+    call = owner.post(_wait_for, begun_s, go_r)
+    begun_r.recv(PATIENCE)
+    _close_one_that_waits("owner.post(len, b'').result()", owner=owner)
     go_s.send(None)
     assert call.result(PATIENCE) == "went"
 
@@ -218,22 +223,7 @@ def test_closed_of_one_that_the_standard_library_ends() -> None:
 
 
 def test_waiting_for_closed_ends_with_the_waiter(interp: isthmus.Interpreter) -> None:
-    waits = isthmus.create()
-    told_r, told_s = isthmus.create_channel(None)
-    waits.prepare_main(other=interp, told=told_s)
-    waits.exec("""if True:
-        import isthmus, threading
-        def wait():
-            told.send('waits')
-            try:
-                other.closed.wait()
-            except isthmus.InterpreterError as error:
-                told.send(str(error))
-        threading.Thread(target=wait).start()
-    """)
-    assert told_r.recv(PATIENCE) == "waits"
-    waits.close()
-    assert "being closed" in told_r.recv(PATIENCE)
+    _close_one_that_waits("other.closed.wait()", other=interp)
 
 
 # ---- signals, exit, fork

@@ -5,48 +5,29 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import isthmus
 from isthmus import _isthmus
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "python"))
+from _accounts import gauges, unsettled
+from _accounts import until as until
 
 PATIENCE = 20.0  # seconds until what must become true is said never to; much, for a busy machine
 MAPPINGS_PER_INTERPRETER = 24  # CPython's allocators do not give all of theirs back
 
 
-def gauges() -> dict[str, Any]:
-    taken = isthmus.stats()
-    return {
-        "twins_live": taken.twins_live,
-        "shares_outstanding": taken.shares_outstanding,
-        "slots_live": taken.slots_live,
-        "views_live": taken.views_live,
-        "shared_buffers_live": taken.shared_buffers_live,
-        "shared_buffer_bytes": taken.shared_buffer_bytes,
-        "guarded_bytesio": _isthmus.doctor_facts()["guarded_bytesio"],
-        "interpreters": [each.id for each in isthmus.list_all()],
+def everything() -> dict[str, object]:
+    """The gauges, and what only a process of its own can count."""
+    return gauges() | {
         "channels": len(isthmus.list_all_channels()),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "threads": threading.active_count(),
     }
-
-
-def unsettled() -> dict[str, Any]:
-    taken = isthmus.stats()
-    pairs = {"releases": (taken.releases_posted, taken.releases_run)}
-    if hasattr(taken, "pending_calls_posted"):
-        pairs["pending calls"] = (taken.pending_calls_posted, getattr(taken, "pending_calls_run"))  # noqa: B009
-    found: dict[str, Any] = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    if any(taken.inbox_depths.values()):
-        found["inbox_depths"] = dict(taken.inbox_depths)
-    if taken.bytes_resident > _isthmus.doctor_facts()["resident_budget"]:
-        found["bytes_resident"] = taken.bytes_resident
-    return found
 
 
 def mappings() -> int:
@@ -60,17 +41,17 @@ def kernel_threads() -> int:
 class Baseline:
     def __init__(self) -> None:
         gc.collect()
-        until(lambda: not unsettled())
-        self.gauges = gauges()
+        until(lambda: not unsettled(), PATIENCE)
+        self.gauges = everything()
         self.mappings = mappings()
         self.threads = kernel_threads()
 
     def differences(self, interpreters: int, patience: float = PATIENCE) -> list[str]:
         """`patience`: seconds until what still differs is said to be left."""
         gc.collect()
-        until(lambda: gauges() == self.gauges and not unsettled(), patience)
+        until(lambda: everything() == self.gauges and not unsettled(), patience)
         until(lambda: kernel_threads() <= self.threads, patience)
-        now = gauges()
+        now = everything()
         found = [
             f"{name}: {now[name]} at the end, {was} at the start"
             for name, was in self.gauges.items()
@@ -85,15 +66,6 @@ class Baseline:
         if mappings() > allowed:
             found.append(f"mappings: {mappings()}, at most {allowed} expected")
         return found
-
-
-def until(condition: Callable[[], bool], patience: float = PATIENCE) -> bool:
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        threading.Event().wait(0.005)
-    return True
 
 
 class Books:

@@ -141,8 +141,9 @@ class Director:
         way = self.random.choice(("told", "told", "poisoned", "interrupted"))
         if way == "poisoned":
             place.send.poison(EOFError("the director's"))
-        elif way == "interrupted" and hasattr(place.interpreter, "interrupt"):
-            place.interpreter.interrupt()  # type: ignore[union-attr]
+        elif way == "interrupted":
+            assert place.interpreter is not None
+            place.interpreter.interrupt()
             self.count["interrupts"] += 1
         while place.running():
             if not self.tell(place.send, ("stop",), 0.02):
@@ -172,9 +173,9 @@ class Director:
         assert interpreter is not None
         way = self.random.choice(("close", "close", "forget", "later"))
         if way == "close":
-            closed: Any = getattr(interpreter, "closed", None)
+            closed = interpreter.closed
             self.close(interpreter)
-            if closed is not None and not closed.is_set():
+            if not closed.is_set():
                 self.problems.append(f"{interpreter} is closed, its event is not set")
             self.count["interpreters closed while they held objects"] += 1
         elif way == "later":
@@ -227,14 +228,13 @@ class Director:
     def post(self) -> None:
         """Calls aimed at a worker that is busy, asleep or gone, in order; some are cancelled."""
         place = self.random.choice(self.places)
-        interpreter: Any = place.interpreter
-        if interpreter is None or not hasattr(interpreter, "post"):
+        if place.interpreter is None:
             return
-        calls: list[tuple[int, Any]] = []
+        calls: list[tuple[int, isthmus.PendingCall[int]]] = []
         for _ in range(self.random.randrange(1, 20)):
             serial = self.main.serial()
             value = model.make(self.seed, serial)
-            calls.append((serial, interpreter.post(soak_worker.posted, self.seed, serial, value)))
+            calls.append((serial, place.interpreter.post(soak_worker.posted, self.seed, serial, value)))
         if self.random.random() < 0.2:
             self.count["posted calls cancelled"] += calls[-1][1].cancel()
         for serial, call in calls:
@@ -252,8 +252,7 @@ class Director:
         """All workers stop, and go on at once."""
         running = {place.number for place in self.places if place.running()}
         self.control.pause_all()
-        soak_audit.until(lambda: self.standing(running))
-        if not self.standing(running):
+        if not soak_audit.until(lambda: self.standing(running), soak_audit.PATIENCE):
             self.problems.append(f"of the workers {running} only {self.control.parked()} come to stand")
         self.control.go_on()
 

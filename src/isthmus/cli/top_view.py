@@ -131,7 +131,7 @@ def _interpreters(seen: Snapshot, width: int) -> Table:
 def _interpreter_row(each: InterpreterView) -> list[str]:
     return [
         str(each.id),
-        harmless(each.name or ""),
+        each.name or "",
         each.gil,
         "closing" if each.state == "closing" else "running" if each.running else "idle",
         str(each.waits),
@@ -204,7 +204,7 @@ def _counters(counters: Mapping[str, int], passed: Rates | None) -> Text:
     for name, count in counters.items():
         if count:
             rate = f" ({_rate(passed.counters.get(name, 0.0))}/s)" if passed is not None else ""
-            told.append(f"{name} {count:,}{rate}")
+            told.append(f"{harmless(name)} {count:,}{rate}")
     return Text("counters: " + (", ".join(told) or "all 0"), style="dim")
 
 
@@ -213,6 +213,7 @@ def _counters(counters: Mapping[str, int], passed: Rates | None) -> Text:
 
 def _table(columns: Sequence[_Column], rows: Sequence[Sequence[str]], width: int) -> Table:
     """A table of the columns for which there is room; at least those of rank 0."""
+    rows = [[harmless(cell) for cell in row] for row in rows]
     widths = [
         max([cell_len(column.name), *(cell_len(row[place]) for row in rows)])
         for place, column in enumerate(columns)

@@ -7,9 +7,10 @@ import os
 import sys
 import threading
 import time
+import traceback
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import isthmus
 
@@ -92,6 +93,37 @@ def joined(thread: threading.Thread, seconds: float = 20) -> None:
     failure = getattr(thread, "failure", None)
     if failure is not None:
         raise failure
+
+
+def end_with(work: Callable[[], object]) -> NoReturn:
+    """What a forked child does: it must neither return into its parent's code nor clean up after it."""
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def in_child(work: Callable[[], object], fork: Callable[[], int] = os.fork) -> int:
+    """The id of a forked child that does `work` and ends."""
+    pid = fork()
+    if pid == 0:
+        end_with(work)
+    return pid
+
+
+def status_of(pid: int) -> int:
+    """The exit status of a child, or minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def ended_well(pid: int) -> None:
+    status = status_of(pid)
+    assert status == 0, f"the child's exit status is {status}"
 
 
 def exercise_with(other: isthmus.Interpreter, count: int = 6, size: int = MIB, rounds: int = 2) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from common import command, eventually, run_in_thread
 
@@ -19,21 +20,36 @@ def press() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def press_when(ready: isthmus.RecvChannel) -> None:
-    """Press once something is received from `ready`."""
+def press_when(ready: isthmus.RecvChannel, pressed: isthmus.SendChannel | None = None) -> None:
+    """Press once something is received from `ready`; then say so."""
 
     def wait() -> None:
         ready.recv(timeout=60)
         press()
+        if pressed is not None:
+            pressed.send(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
+def _native_threads_sleep() -> bool:
+    """Those that isthmus made have nothing to do any more: who is woken counts as running at once."""
+    ours = {str(each.native_id) for each in threading.enumerate()}
+    for task in set(os.listdir("/proc/self/task")) - ours:
+        try:
+            stat = Path(f"/proc/self/task/{task}/stat").read_text()
+        except OSError:  # it has ended
+            continue
+        if stat.rpartition(")")[2].split()[0] != "S":
+            return False
+    return True
+
+
 def nothing_follows() -> None:
     """A second KeyboardInterrupt would come here."""
+    eventually(_native_threads_sleep, "whoever could deliver one is done")
     for _ in range(100_000):
         pass
-    time.sleep(0.02)
 
 
 def raised[E: BaseException](kind: type[E], begin: Callable[[], object]) -> E:
@@ -202,14 +218,18 @@ def fails_with_another() -> None:
     print("went on", flush=True)
 
 
+_PRESSED_MEANWHILE = "s.send(1)\npressed.recv(timeout=60)\nfor _ in range(100_000): pass\ndone = True"
+
+
 def own_handler() -> None:
     """A handler of the program's own runs when the main interpreter is back, and stops nothing."""
     seen: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
     other = isthmus.create()
     r, s = isthmus.create_channel(None)
-    press_when(r)
-    other.run("s.send(1)\nimport time\ntime.sleep(0.3)\nfor _ in range(100_000): pass\ndone = True", s=s)
+    pressed, tell = isthmus.create_channel(None)
+    press_when(r, tell)
+    other.run(_PRESSED_MEANWHILE, s=s, pressed=pressed)
     eventually(lambda: seen == [signal.SIGINT], "the handler runs")
     other.run("assert done")
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -220,8 +240,9 @@ def ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     other = isthmus.create()
     r, s = isthmus.create_channel(None)
-    press_when(r)
-    other.run("s.send(1)\nimport time\ntime.sleep(0.3)\nfor _ in range(100_000): pass\ndone = True", s=s)
+    pressed, tell = isthmus.create_channel(None)
+    press_when(r, tell)
+    other.run(_PRESSED_MEANWHILE, s=s, pressed=pressed)
     nothing_follows()
     print("went on", flush=True)
 
@@ -252,7 +273,7 @@ def one_each() -> None:
         for n in range(presses):
             armed.wait()
             armed.clear()
-            time.sleep(chance.random() * 0.003)
+            time.sleep(chance.random() * 0.003)  # any moment: the outcome is the same at all of them
             press()
             eventually(lambda n=n: seen == n + 1, "it is noticed")  # type: ignore[misc]
 

@@ -10,11 +10,21 @@ import signal
 import subprocess
 import sys
 import threading
-import traceback
 import warnings
-from collections.abc import Callable
 
-from common import MIB, arm_watchdog, checksum, command, disarm_watchdog, eventually, nothing_is_held, payload
+from common import (
+    MIB,
+    arm_watchdog,
+    checksum,
+    command,
+    disarm_watchdog,
+    ended_well,
+    eventually,
+    in_child,
+    nothing_is_held,
+    payload,
+    status_of,
+)
 
 import isthmus
 
@@ -30,26 +40,6 @@ def _used_and_closed(own: int = 0) -> None:
         for n in range(8):
             assert back_r.recv() == payload(MIB, n)
     eventually(lambda: nothing_is_held(own), "everything given back")
-
-
-def _in_child(work: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return pid
-
-
-def _ended_well(pid: int) -> None:
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert status == 0, f"the child's exit status is {status}"
 
 
 def _rewrite(kept: list[bytes], seed: int) -> None:
@@ -91,7 +81,7 @@ def both_write() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a process with other threads is warned; 3.13 swallows the error
-        pid = _in_child(child)
+        pid = in_child(child)
     os.close(ready_w)  # so that a child that fails does not leave us waiting
     arm_watchdog()
     _rewrite(kept, 2000)
@@ -100,7 +90,7 @@ def both_write() -> None:
         assert kept[n] == payload(MIB, 2000 + 200 + n)
     os.write(go_w, b"g")
     _rewrite(kept, 4000)
-    _ended_well(pid)
+    ended_well(pid)
 
 
 def child_creates() -> None:
@@ -118,10 +108,10 @@ def child_creates() -> None:
             assert back_r.recv(timeout=20) == b"new" * 100_000
         assert kept == payload(MIB, 5)
 
-    pids = [_in_child(child) for _ in range(3)]
+    pids = [in_child(child) for _ in range(3)]
     for pid in pids:
-        _ended_well(pid)
-    _ended_well(_in_child(lambda: _ended_well(_in_child(child))))  # a grandchild
+        ended_well(pid)
+    ended_well(in_child(lambda: ended_well(in_child(child))))  # a grandchild
     assert kept == payload(MIB, 5)
     _used_and_closed(1)
 
@@ -141,10 +131,10 @@ def orphans() -> None:
         assert r.recv() is own
         _rewrite([payload(MIB, n) for n in range(4)], 100)
 
-    pid = _in_child(child)
+    pid = in_child(child)
     assert (set(got), set(r.recv())) == ({111}, {112})
     assert r.recv() is own
-    _ended_well(pid)
+    ended_well(pid)
 
 
 def many_forks() -> None:
@@ -152,10 +142,10 @@ def many_forks() -> None:
     kept = [payload(MIB, n) for n in range(4)]
     descriptors = len(os.listdir("/proc/self/fd"))
     for turn in range(25):
-        pid = _in_child(lambda: _rewrite(kept, 500))
+        pid = in_child(lambda: _rewrite(kept, 500))
         kept[0] = payload(MIB, turn)
         kept[0] = payload(MIB, 0)
-        _ended_well(pid)
+        ended_well(pid)
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
@@ -197,7 +187,7 @@ def beside_threads() -> None:
         each.start()
     try:
         for _ in range(40):
-            _ended_well(_in_child(child))
+            ended_well(in_child(child))
     finally:
         stop.set()
         for each in threads:
@@ -230,14 +220,14 @@ def from_a_thread() -> None:
     def fork() -> None:
         with contextlib.suppress(TimeoutError):
             r.recv(timeout=0)  # the thread has waited: it knows that it is not the main one
-        r.recv_nowait()
-        statuses.append(os.waitstatus_to_exitcode(os.waitpid(_in_child(child), 0)[1]))
+        eventually(lambda: r.statistics().waiting_receivers == 1, "the main thread waits")
+        statuses.append(status_of(in_child(child)))
+        s.send(1)
 
     statuses: list[int] = []
     thread = threading.Thread(target=fork)
     thread.start()
-    with contextlib.suppress(TimeoutError):
-        r.recv(timeout=0.2)  # the main thread waits while the other one forks
+    assert r.recv(timeout=60) == 1  # waits while the other thread forks
     thread.join()
     assert statuses == [0]
     r.close()
@@ -257,7 +247,7 @@ def descriptors() -> None:
         s.send(1)
         assert readable()
 
-    _ended_well(_in_child(child))
+    ended_well(in_child(child))
     assert not readable()
     s.send(2)
 
@@ -266,7 +256,7 @@ def descriptors() -> None:
         assert r.recv() == 2
         assert not readable()
 
-    _ended_well(_in_child(taker))
+    ended_well(in_child(taker))
     assert readable()
     r.close()
     s.close()

@@ -12,32 +12,21 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from common import MIB, checksum, command, disarm_watchdog, eventually, payload
+from common import (
+    MIB,
+    checksum,
+    command,
+    disarm_watchdog,
+    ended_well,
+    eventually,
+    in_child,
+    payload,
+    status_of,
+)
 
 import isthmus
-
-
-def _end_with(work: Callable[[], object]) -> NoReturn:
-    """What a child does: it must neither return into its parent's code nor clean up after it."""
-    status = 1
-    try:
-        work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def _child(work: Callable[[], object], fork: Callable[[], int] = os.fork) -> int:
-    """The exit status of a child that runs `work`, or minus the signal that ended it."""
-    pid = fork()
-    if pid == 0:
-        _end_with(work)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 class Estate:
@@ -112,18 +101,16 @@ def estates() -> None:
         os.close(done_w)
         estate.check()
         estate.write(100)
-        assert _child(grandchild) == 0
+        ended_well(in_child(grandchild))
         assert os.read(done_r, 1) == b""  # the parent has written by then
         estate.check_written(100)
 
-    pid = os.fork()
-    if pid == 0:
-        _end_with(child)
+    pid = in_child(child)
     os.close(done_r)
     estate.check()
     estate.write(200)
     os.close(done_w)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    ended_well(pid)
     estate.check_written(200)
     estate.held.clear()
     eventually(lambda: isthmus.stats().views_live == 0, "views given back")
@@ -152,14 +139,14 @@ def daemon() -> None:
                     other.run("x = r.recv(); s.send(x); s.send(x[1:])", r=estate.recv, s=estate.send)
                     assert estate.recv.recv(timeout=20) is estate.held[0]
                     assert estate.recv.recv(timeout=20) == estate.held[0][1:]
-                assert _child(lambda: None) == 0
+                ended_well(in_child(lambda: None))
                 text = "well"
             except BaseException:
                 text = traceback.format_exc()
             report.with_suffix(".new").write_text(text)
             report.with_suffix(".new").rename(report)
 
-        assert _child(begin) == 0
+        ended_well(in_child(begin))
         estate.check()
         estate.write(200)
         eventually(report.exists, "the daemon reports", 60)
@@ -181,14 +168,14 @@ def terminal() -> None:
         estate.write(100)
         os.write(1, b"checksum %d\n" % checksum(bytes(estate.exporter)))
 
-    assert _child(work, fork) == 0
+    ended_well(in_child(work, fork))
     assert os.read(masters[0], 100).split() == [b"checksum", b"%d" % checksum(payload(MIB, 100))]
     os.close(masters[0])
     estate.check()
 
 
 def _fork() -> int:
-    return _child(lambda: None)
+    return status_of(in_child(lambda: None))
 
 
 def _forkpty() -> int:
@@ -200,7 +187,7 @@ def _forkpty() -> int:
         return pid
 
     try:
-        return _child(lambda: None, fork)
+        return status_of(in_child(lambda: None, fork))
     finally:
         os.close(masters[0])
 
@@ -221,7 +208,7 @@ def _process(method: str) -> int:
 
 def _spawn() -> int:
     pid = os.posix_spawn(sys.executable, [sys.executable, "-c", ""], os.environ)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status_of(pid)
 
 
 KILLED: dict[str, Callable[[], int]] = {
@@ -287,7 +274,9 @@ def warned(kind: str) -> None:
             assert (status < 0) == dies, (name, alive, status)
             assert status <= 0
             if dies and name in ("fork", "preexec_fn"):
-                assert Path(told[0].filename).name in ("forking.py", "subprocess.py"), told[0].filename
+                assert Path(told[0].filename).name in ("common.py", "forking.py", "subprocess.py"), told[
+                    0
+                ].filename
         assert data == payload(MIB, 1)
     with isthmus.create() as other:
         other.run("assert x[-1] == 1", x=data)

@@ -63,18 +63,20 @@ def serving() -> None:
 
 
 def busy() -> None:
-    """The main thread and an interpreter, each in C code that keeps the GIL, until seconds have passed."""
+    """The main thread and an interpreter, each in C code that keeps the GIL, until a byte comes on stdin."""
     inspection.serve()
     interp = isthmus.create(name="busy")
     r, s = isthmus.create_channel(1)
-    held = "import ctypes\nc = ctypes.PyDLL(None)\ns.send(1)\nc.usleep(4_000_000)"
-    thread = run_in_thread(interp, held, {"s": s})
+    reading, writing = os.pipe()
+    held = "import ctypes\nread, byte = ctypes.PyDLL(None).read, ctypes.create_string_buffer(1)\n"
+    thread = run_in_thread(interp, held + "s.send(1)\nread(fd, byte, 1)", {"s": s, "fd": reading})
     r.recv(timeout=20)
-    library = ctypes.PyDLL(None)
+    read, byte = ctypes.PyDLL(None).read, ctypes.create_string_buffer(1)
     print("ready", flush=True)
-    library.usleep(4_000_000)
-    os.write(1, b"free\n")
+    read(0, byte, 1)
+    os.write(writing, byte)
     joined(thread)
+    print("free", flush=True)
 
 
 def stops() -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 
-from common import command, disarm_watchdog, eventually, run_in_thread
+from common import command, disarm_watchdog, ended_well, eventually, in_child, run_in_thread
 
 import isthmus
 
@@ -29,10 +29,7 @@ def threads() -> None:
             lambda: os.listdir("/proc/self/task") == [str(os.getpid())],
             "only this thread is left: the program's own ends a moment after its join",
         )
-        child = os.fork()
-        if child == 0:
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
+        ended_well(in_child(lambda: None))
     print("one thread")
 
 
@@ -52,15 +49,7 @@ def fork() -> None:
     """The threads that deliver exceptions are not in a child, which starts its own."""
     for _ in range(3):
         _interrupts()
-        child = os.fork()
-        if child == 0:
-            failed = 1
-            try:
-                _interrupts()
-                failed = 0
-            finally:
-                os._exit(failed)
-        assert os.waitpid(child, 0)[1] == 0
+        ended_well(in_child(_interrupts))
     print("children went on")
 
 

@@ -82,6 +82,7 @@ def blocked_in_send() -> None:
 
 
 def blocked_in_sleep() -> None:
+    """In C code that ends before the patience of the exit does; below, after it."""
     _runs("time.sleep(1.5)")
 
 
@@ -219,7 +220,7 @@ def releases() -> None:
         s=back_s,
     )
     got = [back_r.recv() for _ in range(200)]
-    _runs("time.sleep(0.5)")
+    _runs("time.sleep(0.5)")  # the exit finds a run that it has to wait for
     del got
     other.run("many.clear()")
 

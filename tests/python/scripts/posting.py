@@ -6,12 +6,11 @@ import operator
 import os
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from common import eventually
+from common import ended_well, eventually, in_child, status_of
 
 import isthmus
 
@@ -26,7 +25,7 @@ def _spin(begun: isthmus.SendChannel) -> None:
 
 def _sleep(begun: isthmus.SendChannel) -> None:
     begun.send(1)
-    time.sleep(1000)
+    time.sleep(1000)  # C code that outlasts all patience
 
 
 def _swallow(begun: isthmus.SendChannel) -> None:
@@ -93,21 +92,11 @@ def in_c_code() -> None:
 # ---- forks
 
 
-def _in_child(work: Callable[[], None]) -> None:
+def _fork_well(work: Callable[[], object]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a process with more threads than one
-        pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    assert os.waitpid(pid, 0)[1] == 0
+        pid = in_child(work)
+    ended_well(pid)
 
 
 def fork() -> None:
@@ -122,7 +111,7 @@ def fork() -> None:
     waiting = main.post(operator.add, 3, 4)
     unread = main.post(list.append, kept, 1)
 
-    def in_child() -> None:
+    def child() -> None:
         for lost in (begun, waiting):
             assert lost.wait(20)
             assert isinstance(lost.exception(), isthmus.InterpreterError)
@@ -134,7 +123,7 @@ def fork() -> None:
         assert stats.pending_calls_posted == stats.pending_calls_run, stats
         assert not main.closed.is_set()
 
-    _in_child(in_child)
+    _fork_well(child)
     go_s.send(None)
     assert begun.result(20) is None
     assert waiting.result(20) == 7
@@ -146,7 +135,7 @@ def _fork_there() -> int:
         pid = os.fork()
     if pid == 0:
         return 0  # the child: its only thread is this one, which ends with the call
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status_of(pid)
 
 
 def fork_inside() -> None:
@@ -162,13 +151,13 @@ def fork_later() -> None:
         closed = other.closed
     eventually(lambda: isthmus.stats().inbox_depths == {0: 0}, "alone")
 
-    def in_child() -> None:
+    def child() -> None:
         assert closed.is_set()
         with isthmus.create() as fresh:
             assert fresh.post(operator.add, 2, 2).result(20) == 4
         assert fresh.closed.is_set()
 
-    _in_child(in_child)
+    _fork_well(child)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 
 
 class Allocator(ctypes.Structure):
@@ -14,16 +13,14 @@ OBJECTS = 2  # PYMEM_DOMAIN_OBJ
 before = Allocator()
 ctypes.pythonapi.PyMem_GetAllocator(OBJECTS, ctypes.byref(before))
 
-from common import eventually, nothing_is_held  # noqa: E402
+from common import eventually, joined, nothing_is_held, run_in_thread  # noqa: E402
 
 import isthmus  # noqa: E402
 
 
 def receive(other: isthmus.Interpreter, r: isthmus.RecvChannel) -> None:
     """In a new thread, which asks whether the hook is there; later on a thread asks now and then only."""
-    thread = threading.Thread(target=other.run, args=("assert r.recv() == b'x' * 100_000",), kwargs={"r": r})
-    thread.start()
-    thread.join()
+    joined(run_in_thread(other, "assert r.recv() == b'x' * 100_000", {"r": r}))
 
 
 def main() -> None:

@@ -11,20 +11,21 @@ import sys
 from isthmus.cli._bench import channels, cloning, hook, interpreters, mapping, views, waiting
 from isthmus.cli._bench.measure import FULL, QUICK
 
+GROUPS = (
+    channels.GROUPS
+    | waiting.GROUPS
+    | views.GROUPS
+    | cloning.GROUPS
+    | mapping.GROUPS
+    | interpreters.GROUPS
+    | hook.GROUPS
+)
+
 
 def main(arguments: list[str]) -> int:
     """Measure the group named last; returns the exit status."""
     settings = QUICK if arguments[:-1] == ["--quick"] else FULL
-    groups = (
-        channels.GROUPS
-        | waiting.GROUPS
-        | views.GROUPS
-        | cloning.GROUPS
-        | mapping.GROUPS
-        | interpreters.GROUPS
-        | hook.GROUPS
-    )
-    rows = groups[arguments[-1]](settings)
+    rows = GROUPS[arguments[-1]](settings)
     print(json.dumps([row.as_json() for row in rows]))
     return 0
 
