@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from os import getpid
 from typing import Any, Self
 
@@ -135,9 +136,10 @@ class Connection:
         TimeoutError: no answer in time; a process that is stopped gives none. ProcessLookupError: it has
         ended. NotServingError: it serves no more. ConnectionError: what it said is not understood.
         """
+        timeout = self._socket.gettimeout()
         try:
             self._socket.sendall(_REQUEST)
-            line = self._line()
+            line = self._line(timeout)
         except TimeoutError:
             raise TimeoutError(f"process {self._pid} does not answer (is it stopped?)") from None
         except ConnectionError:
@@ -162,13 +164,20 @@ class Connection:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _line(self) -> bytes:
-        """One line without its newline, or nothing at the end."""
+    def _line(self, timeout: float | None) -> bytes:
+        """One line without its newline, or nothing at the end. `timeout`: for all of it."""
+        end = None if timeout is None else time.monotonic() + timeout
         parts = [self._rest]
         while b"\n" not in parts[-1]:
+            if end is not None:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                self._socket.settimeout(left)
             parts.append(self._socket.recv(1 << 18))
             if not parts[-1]:
                 return b""
+        self._socket.settimeout(timeout)
         line, _, self._rest = b"".join(parts).partition(b"\n")
         return line
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -298,39 +296,6 @@ def test_a_process_that_is_stopped_does_not_hang_who_looks(start: Start) -> None
     finally:
         process.send_signal(signal.SIGCONT)
     assert inspection.read(process.pid).pid == process.pid
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (b'{"isthmus": 2, "kind": "snapshot"}\n', "version 2"),
-        (b'{"isthmus": 1, "kind": "snapshot"}\n', "left out"),
-        (b'{"isthmus": 1, "kind": "error", "message": "no memory"}\n', "no memory"),
-        (b"[]\n", "language"),
-        (b"\xff\n", "language"),
-    ],
-)
-def test_what_is_not_understood_is_a_connection_error(runtime: Path, answer: bytes, why: str) -> None:
-    directory = runtime / "isthmus"
-    directory.mkdir(mode=0o700)
-    start_time = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(directory / f"{os.getpid()}.{start_time}.sock"))
-        listener.listen()
-
-        def speak() -> None:
-            client, _ = listener.accept()
-            with client:
-                client.recv(100)
-                client.sendall(answer)
-
-        speaker = threading.Thread(target=speak)
-        speaker.start()
-        try:
-            with pytest.raises(ConnectionError, match=why):
-                inspection.read(os.getpid())
-        finally:
-            speaker.join()
 
 
 # --- the process that serves
