@@ -6,8 +6,9 @@ is 1. An entry has
 
     file    below native/
     code    the lines as they stand in the file, one after another; indentation does not matter
-    after   the line before them, where the same lines stand in the file more than once
+    after   the lines before them, where the same lines stand in the file more than once
     reason  why no test can run them, or why none needs to
+    sometimes  true: chance decides whether they are run, so it is no fault if they are
 
 so changes elsewhere in a file do not concern it.
 """
@@ -29,17 +30,18 @@ LAYERS = ("core", "cpython")
 class Explanation:
     file: str
     code: list[str]
-    after: str | None
+    after: list[str]
     reason: str
+    sometimes: bool = False
 
     def __str__(self) -> str:
         return f"native/{self.file}: {self.code[0]!r}"
 
     def places(self, text: list[str]) -> list[int]:
         """Where in `text` the first line stands; numbers count from 1."""
-        size = len(self.code)
-        found = [at for at in range(len(text) - size + 1) if text[at : at + size] == self.code]
-        return [at + 1 for at in found if self.after is None or (at > 0 and text[at - 1] == self.after)]
+        whole = self.after + self.code
+        starts = range(len(text) - len(whole) + 1)
+        return [at + len(self.after) + 1 for at in starts if text[at : at + len(whole)] == whole]
 
 
 @dataclasses.dataclass
@@ -51,6 +53,10 @@ class Source:
     run: set[int]
 
 
+def lines_of(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().splitlines()]
+
+
 def text_of(file: Path) -> list[str]:
     return [line.strip() for line in file.read_text().splitlines()]
 
@@ -59,9 +65,10 @@ def explanations() -> list[Explanation]:
     return [
         Explanation(
             entry["file"],
-            [line.strip() for line in entry["code"].strip().splitlines()],
-            entry.get("after"),
+            lines_of(entry["code"]),
+            lines_of(entry.get("after", "")),
             entry["reason"].strip(),
+            entry.get("sometimes", False),
         )
         for entry in tomllib.loads(EXPLAINED.read_text())["explained"]
     ]
@@ -96,8 +103,9 @@ def judge(found: dict[str, Source], told: list[Explanation]) -> tuple[dict[str, 
             wrong.append(f"{each}: has no code")
         if not each.reason:
             wrong.append(f"{each}: has no reason")
-        wrong += [f"{each}: line {n} was run: {source.text[n - 1]}" for n in sorted(own & source.run)]
-        explained.setdefault(each.file, set()).update(own)
+        run = set() if each.sometimes else own & source.run
+        wrong += [f"{each}: line {n} was run: {source.text[n - 1]}" for n in sorted(run)]
+        explained.setdefault(each.file, set()).update(own - source.run)
     return explained, wrong
 
 

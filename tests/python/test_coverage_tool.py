@@ -25,9 +25,11 @@ tool = _tool()
 TEXT = ["int f() {", "if (g()) {", "return 1;", "}", "if (h()) {", "return 1;", "}", "return 0;", "}"]
 
 
-def judged(code: str, after: str | None = None, reason: str = "why") -> tuple[set[int], list[str]]:
+def judged(
+    code: str, after: str = "", reason: str = "why", sometimes: bool = False
+) -> tuple[set[int], list[str]]:
     source = tool.Source(TEXT, {1, 2, 3, 5, 6, 8}, {1, 2, 5, 8})
-    one = tool.Explanation("core/f.cpp", code.splitlines(), after, reason)
+    one = tool.Explanation("core/f.cpp", code.splitlines(), after.splitlines(), reason, sometimes)
     explained, wrong = tool.judge({"core/f.cpp": source}, [one])
     return explained.get("core/f.cpp", set()), wrong
 
@@ -40,12 +42,13 @@ def test_every_explanation_fits_its_file() -> None:
 
 def test_lines_are_known_by_their_text() -> None:
     assert judged("return 1;", "if (g()) {") == ({3}, [])
-    assert judged("return 1;\n}\nreturn 0;")[0] == {6, 8}
+    assert judged("return 1;", "}\nif (h()) {") == ({6}, [])
 
 
 def test_what_is_wrong_with_an_explanation() -> None:
     assert "2 times" in judged("return 1;")[1][0]
     assert "0 times" in judged("return 2;")[1][0]
     assert "was run" in judged("if (h()) {\nreturn 1;")[1][0]
+    assert judged("if (h()) {\nreturn 1;", sometimes=True) == ({6}, [])
     assert "no code" in judged("}", "return 0;")[1][0]
     assert "no reason" in judged("return 1;", "if (h()) {", "")[1][0]
