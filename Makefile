@@ -2,6 +2,7 @@
 # make test   the whole test suite        make lint    formatters, clang-tidy, ruff, mypy
 # make bench  the benchmarks              make format  let the formatters rewrite
 # make fuzz   the fuzzers, for SECONDS=60  make models the protocols, searched exhaustively with spin
+# make coverage  which lines of core and cpython no test runs, against those that are explained
 # make soak   random programs of many interpreters, for MINUTES=10
 # PYTHON=/path/to/python3.13 chooses the interpreter; otherwise tools/find-python.sh finds the best one.
 SHELL := /bin/bash
@@ -23,7 +24,7 @@ MINUTES ?= 10
 SOAK_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run build test test-core test-python lint bench fuzz models soak format clean setup FORCE
+.PHONY: run build test test-core test-python lint bench coverage fuzz models soak format clean setup FORCE
 FORCE:
 
 run: build
@@ -45,6 +46,9 @@ test-python: build
 bench: build build/bench/build.ninja
 	@"$(CMAKE)" --build build/bench
 	@ISTHMUS_BENCH_DIR="$(CURDIR)/build/bench/bench" "$(PY)" -m isthmus bench $(BENCH_ARGS)
+
+coverage:
+	@tools/coverage.sh $(PYTEST_ARGS)
 
 fuzz:
 	@tools/fuzz.sh $(SECONDS)
@@ -77,6 +81,6 @@ setup: .venv/pyvenv.cfg
 build/%/build.ninja: .venv/pyvenv.cfg CMakePresets.json
 	@tools/system-packages.sh $*
 	@"$(CMAKE)" --preset $* --fresh --log-level=NOTICE \
-	    $(if $(filter %ext fuzz lint release,$*),-DPython_EXECUTABLE="$(PY)")
+	    $(if $(filter %ext coverage fuzz lint release,$*),-DPython_EXECUTABLE="$(PY)")
 	@touch $@
 .PRECIOUS: build/%/build.ninja

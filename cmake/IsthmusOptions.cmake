@@ -14,6 +14,8 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 # Symbols stay in release builds, so that a user's core dump can be read.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g -DNDEBUG")
 set(CMAKE_CXX_FLAGS_DEBUG "-Og -g -D_GLIBCXX_ASSERTIONS")
+# What users run, but every line an instruction of its own. Threads count at the same time.
+set(CMAKE_CXX_FLAGS_COVERAGE "-O0 -g -DNDEBUG --coverage -fprofile-update=atomic")
 
 add_library(isthmus_options INTERFACE)
 target_compile_options(isthmus_options INTERFACE -fno-plt -Wall -Wextra -Wconversion -Wshadow)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# setup.sh run|test|lint: makes .venv with the best Python and what that purpose needs from PyPI.
+# setup.sh run|test|lint|coverage: makes .venv with the best Python and what that purpose needs from PyPI.
 # Quick when nothing changed. .venv is made anew when the interpreter is another one or the checkout moved.
 set -euo pipefail
 
-purpose=${1:?usage: tools/setup.sh run|test|lint}
+purpose=${1:?usage: tools/setup.sh run|test|lint|coverage}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
 cd "$root"
@@ -69,5 +69,6 @@ case $purpose in
 run) ensure_venv && install_groups build ;;
 test) install_groups test ;;
 lint) install_groups lint ;;
+coverage) install_groups coverage ;;
 *) echo "isthmus: unknown purpose '$purpose'" >&2 && exit 2 ;;
 esac

@@ -166,9 +166,10 @@ meeting_place meeting_place::open() {
     const std::string directory_path = directory_name();
     const descriptor directory = open_directory(directory_path, true);
     clean(directory);
+    errno = ENOENT; // unless it says more
     const std::optional<std::uint64_t> start = start_of(getpid());
     if (!start) {
-        throw place_error(ENOENT, "/proc/self/stat");
+        throw place_error(errno, "/proc/self/stat");
     }
     const std::string name = std::to_string(getpid()) + "." + std::to_string(*start) + std::string(suffix);
     const std::string first_name = std::string(unfinished) + name;

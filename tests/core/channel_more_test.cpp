@@ -86,7 +86,9 @@ TEST_F(channel_more, many_are_sent_as_far_as_there_is_room) {
     for (std::size_t i = 0; i < batch.size(); ++i) {
         batch[i] = numbered(i);
     }
-    std::size_t count = 0;
+    std::size_t count = 1;
+    EXPECT_EQ(c->try_send_many(*a, {}, count), outcome::ok);
+    EXPECT_EQ(count, 0U);
     EXPECT_EQ(c->try_send_many(*a, batch, count), outcome::would_block);
     EXPECT_EQ(count, 5U);
     EXPECT_TRUE(batch[4].empty());

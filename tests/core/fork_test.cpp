@@ -266,6 +266,30 @@ TEST_F(fork_memory, a_fork_without_blocks_starts_from_nothing) {
     EXPECT_EQ(resident_bytes(memory().space()), 0U);
 }
 
+TEST_F(fork_memory, a_child_that_gets_no_memory_of_its_own_ends) {
+    actor owner;
+    slot& s = *owner.make(100'000, 1);
+    for (const bool with_descriptors : {true, false}) {
+        EXPECT_EQ(in_child([&] {
+                      const rlimit none = {0, 0};
+                      EXPECT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+                      if (!with_descriptors) {
+                          EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+                      }
+                      const pid_t child = fork();
+                      if (child == 0) {
+                          _exit(1); // not reached
+                      }
+                      int status = 0;
+                      EXPECT_EQ(waitpid(child, &status, 0), child);
+                      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 127) << status;
+                      EXPECT_EQ(first_difference(s, owner.base(s)), 0U);
+                  }),
+                  0);
+    }
+    owner.drop(s);
+}
+
 TEST_F(fork_memory, forks_beside_threads_that_use_the_memory) {
     std::atomic<bool> stop{false};
     std::thread beside([&] {

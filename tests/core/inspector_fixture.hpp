@@ -40,6 +40,7 @@ class client {
         }
     }
     [[nodiscard]] bool connected() const { return connected_; }
+    [[nodiscard]] int number() const { return fd_; }
     void say(std::string_view text) const {
         EXPECT_EQ(send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
     }

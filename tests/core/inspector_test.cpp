@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fstream>
 #include <memory>
+#include <poll.h>
 #include <string>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -77,6 +78,17 @@ TEST_F(inspectors, do_not_wait_for_clients_that_are_silent_or_read_nothing) {
         rude.back().say("snapshot 1\n");
         EXPECT_TRUE(is_snapshot(ask(path))) << n;
     }
+}
+
+TEST_F(inspectors, survive_clients_that_leave_without_reading) {
+    const std::string path = the_inspector().start();
+    for (int n = 0; n < 40; ++n) { // more than have a place
+        const client one(path);
+        one.say("snapshot 1\n");
+        pollfd answered = {one.number(), POLLIN, 0};
+        ASSERT_EQ(poll(&answered, 1, 30'000), 1);
+    } // a reset, since the answer was not read
+    EXPECT_TRUE(is_snapshot(ask(path)));
 }
 
 TEST_F(inspectors, give_the_place_of_the_longest_silent_one_to_who_comes) {

@@ -2,8 +2,11 @@
 #include "inspector_fixture.hpp"
 #include "memory_fixture.hpp"
 
+#include <ctime>
+#include <fcntl.h>
 #include <fstream>
 #include <string>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 namespace isthmus::core::test {
@@ -81,9 +84,41 @@ TEST_F(meeting_places, clean_up_after_dead_processes_and_touch_nothing_else) {
     ASSERT_TRUE(fs::is_socket(dead));
     std::ofstream(place / "isthmus" / "notes.txt") << "the user's";
     std::ofstream(place / "isthmus" / "1x.2.sock") << "the user's";
+    std::ofstream(place / "isthmus" / "1.2.txt") << "the user's";
     the_inspector().start();
     EXPECT_FALSE(fs::exists(dead));
-    EXPECT_EQ(files(), 3U);
+    EXPECT_EQ(files(), 4U);
+}
+
+TEST_F(meeting_places, clean_up_what_never_listened_but_not_what_is_about_to) {
+    const std::string dead = left_behind();
+    const fs::path young = place / "isthmus" / ".new1.2.sock";
+    const fs::path old = place / "isthmus" / ".new1.3.sock";
+    fs::rename(dead, old);
+    const timespec an_hour_ago[] = {{time(nullptr) - 3'600, 0}, {time(nullptr) - 3'600, 0}};
+    ASSERT_EQ(utimensat(AT_FDCWD, old.c_str(), an_hour_ago, 0), 0);
+    std::ofstream(young) << "somebody is just making it";
+    the_inspector().start();
+    EXPECT_FALSE(fs::exists(old));
+    EXPECT_TRUE(fs::exists(young));
+}
+
+TEST_F(meeting_places, say_that_there_are_no_descriptors) {
+    rlimit usual = {};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    const int lowest = dup(0);
+    close(lowest);
+    int needed = 0;
+    for (int error = EMFILE; error != 0; ++needed) {
+        const rlimit few = {static_cast<rlim_t>(lowest + needed), usual.rlim_max};
+        ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+        error = failure();
+        the_inspector().stop();
+        ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+        ASSERT_TRUE(error == 0 || error == EMFILE) << error << " with " << needed << " descriptors";
+        EXPECT_TRUE(!fs::exists(place / "isthmus") || files() == 0);
+    }
+    EXPECT_GT(needed, 2);
 }
 
 TEST_F(meeting_places, leave_alone_what_took_their_sockets_name) {

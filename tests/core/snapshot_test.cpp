@@ -255,6 +255,7 @@ TEST(json_writer, escapes_what_must_not_stand_in_text) {
     EXPECT_EQ(written("\xed\xa0\x80"), "\"" + bad + bad + bad + "\"");
     EXPECT_EQ(written("\xf4\x90\x80\x80"), "\"" + bad + bad + bad + bad + "\"");
     EXPECT_EQ(written("\xe2\x82"), "\"" + bad + bad + "\"");
+    EXPECT_EQ(written("\xe2\x82("), "\"" + bad + bad + "(\"");
     EXPECT_EQ(written("\x80z"), "\"" + bad + "z\"");
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _interpreters
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -100,9 +101,13 @@ def change_buffer(view):
 
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[isthmus.Interpreter]:
-    """Subclasses that exist before isthmus is first used there, and after."""
-    with isthmus.create() as interp:
-        interp.run(PREPARE)
+    """Subclasses that exist before isthmus is first used there, and after.
+
+    Isthmus attaches to what it makes at once; to one of the standard library's when it is first met.
+    """
+    number = _interpreters.create()
+    assert _interpreters.exec(number, PREPARE) is None
+    with isthmus.Interpreter(number) as interp:
         yield interp
 
 

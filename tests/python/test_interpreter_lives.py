@@ -131,3 +131,18 @@ def test_forking_works_once_they_are_closed(interp: isthmus.Interpreter) -> None
         """
     )
     assert os.fsencode(done.stdout) == b""
+
+
+def test_a_close_where_threads_can_not_be_told_apart(interp: isthmus.Interpreter) -> None:
+    """Taking `threading.enumerate` away neither keeps the interpreter open nor its close from joining."""
+    interp.run(
+        "import isthmus, threading\n"
+        "r, s = isthmus.create_channel()\n"
+        "def wait():\n"
+        "    try: r.recv()\n"
+        "    except isthmus.InterpreterError: pass\n"
+        "threading.Thread(target=wait).start()\n"
+        "del threading.enumerate"
+    )
+    interp.close()
+    assert interp.closed.is_set()
