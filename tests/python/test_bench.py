@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from isthmus.cli import bench
-from isthmus.cli._bench import channels, cloning, hook, interpreters, mapping, report, views, waiting
+from isthmus.cli._bench import channels, cloning, hook, interpreters, mapping, posting, report, views, waiting
 from isthmus.cli._bench.measure import QUICK, Contender, Settings, measure
 from isthmus.cli._bench.rows import AtMost, Row, TimesPeer, WithinPeer
 
@@ -105,6 +105,7 @@ def test_every_group_that_is_offered_exists() -> None:
     measured = (
         channels.GROUPS
         | waiting.GROUPS
+        | posting.GROUPS
         | views.GROUPS
         | cloning.GROUPS
         | mapping.GROUPS
