@@ -5,14 +5,17 @@
 namespace isthmus::core {
 
 void notice::give() noexcept {
-    const std::lock_guard guard(lock_);
-    given_.store(true, std::memory_order_release);
-    while (parked* const place = waiting_.front()) {
-        wakeup owed;
-        waiting_.unlink(*place);
-        static_cast<void>(place->who->complete(outcome::ok, owed, place->tag));
-        owed.fire(); // under the lock: once in a notice's life, and the call neither blocks nor calls back
+    wakeup owed;
+    {
+        const std::lock_guard guard(lock_);
+        given_.store(true, std::memory_order_release);
+        while (parked* const place = waiting_.front()) {
+            waiting_.unlink(*place);
+            // Wakes all but the last one under the lock: the call neither blocks nor calls back.
+            static_cast<void>(place->who->complete(outcome::ok, owed, place->tag));
+        }
     }
+    owed.fire(); // who wakes finds the lock free
 }
 
 outcome notice::wait(party& by, futex::deadline until, wait_site& site, spin_budget& spinning) noexcept {

@@ -341,6 +341,23 @@ TEST_F(posted_calls, closing_at_any_moment_ends_all) {
     }
 }
 
+TEST_F(posted_calls, who_closes_is_told_once_nobody_is_inside) {
+    std::atomic<bool> go{false};
+    const auto call = make();
+    call->body = [&] { go.wait(false); };
+    serve();
+    ASSERT_TRUE(post_call(call));
+    book.performed.wait(0);
+    owner->calls.shut();
+    EXPECT_FALSE(owner->calls_over.given());
+    go.store(true);
+    go.notify_all();
+    wait_site site;
+    spin_budget spinning;
+    EXPECT_EQ(owner->calls_over.wait(*poster, never_expected(), site, spinning), outcome::ok);
+    EXPECT_EQ(call->now(), phase::done);
+}
+
 TEST_F(posted_calls, a_forked_child_runs_none_of_its_parents) {
     const auto waiting = make();
     const auto begun = make();

@@ -31,6 +31,7 @@ GROUPS = {
     "waits": "what a wait costs the processor",
     "select": "select over one and 1,000 channels",
     "calls": "calls in another interpreter",
+    "posts": "calls posted to an interpreter",
     "views": "mappings as views, lists of large bytes",
     "clone": "values taken apart and put together again",
     "map": "isthmus map by engine",
