@@ -34,14 +34,14 @@ void deliver_all(core::interpreter& record) {
     }
 }
 
-bool asked(const core::interpreter& record) noexcept {
+bool is_asked(const core::interpreter& record) noexcept {
     return record.current.asked() || record.current_call.asked();
 }
 
 /// The courier's work. False: the interpreter can't be entered any more.
 bool carry(void* context) {
     auto& record = *static_cast<core::interpreter*>(context);
-    if (!asked(record)) {
+    if (!is_asked(record)) {
         return true;
     }
     if (!record.entry.enter()) {
@@ -94,7 +94,7 @@ void* interrupt_until_stopped(void* argument) {
         }
         do {
             stopped = has_stopped(std::min(core::futex::now() + pause, task->until));
-        } while (!stopped && asked(record) && core::futex::now() < task->until);
+        } while (!stopped && is_asked(record) && core::futex::now() < task->until);
         const bool reached = deliveries() != before;
         if (!stopped && reached) {
             stopped = has_stopped(std::min(core::futex::now() + for_the_code_to_end, task->until));
@@ -152,7 +152,7 @@ bool wake_courier(core::interpreter& record) noexcept {
 
 void rest_courier(core::interpreter& record) noexcept {
     record.courier.stop();
-    if (asked(record)) { // meanwhile
+    if (is_asked(record)) { // meanwhile
         static_cast<void>(wake_courier(record));
     }
 }
