@@ -48,11 +48,7 @@ class unfinished {
 class last_thread {
   public:
     last_thread() noexcept = default;
-    ~last_thread() {
-        if (made_ != nullptr) {
-            const entered inside(made_); // to delete it
-        }
-    }
+    ~last_thread() { give_back(); }
     last_thread(const last_thread&) = delete;
     last_thread& operator=(const last_thread&) = delete;
     /// Throws std::bad_alloc. Idempotent.
@@ -62,6 +58,11 @@ class last_thread {
         }
     }
     [[nodiscard]] PyThreadState* take() noexcept { return std::exchange(made_, nullptr); }
+    void give_back() {
+        if (made_ != nullptr) {
+            const entered inside(take()); // to delete it
+        }
+    }
 
   private:
     PyThreadState* made_ = nullptr;
@@ -110,6 +111,9 @@ close_result refuse_and_wait(core::interpreter& record, bool resumed, last_threa
     core::tell_if_calls_are_over(record);
     record.side->begin_close();
     const bool waits = !record.calls_over.given();
+    if (waits) {
+        last.give_back(); // a call got in meanwhile: afterwards it would count as a thread that stays
+    }
     if (waits && !let_call_end(record)) {
         return close_result::closer_closing;
     }

@@ -8,6 +8,7 @@
 #include <cassert>
 #include <ctime>
 #include <memory>
+#include <new>
 #include <pthread.h>
 
 namespace isthmus::py {
@@ -186,14 +187,15 @@ interrupted interrupt_run(const core::interpreter_ref& record, PyObject* excepti
                                      : interrupted::no_thread;
 }
 
-void begin_stopping(const core::interpreter_ref& record, nanoseconds until) {
+void begin_stopping(const core::interpreter_ref& record, nanoseconds until) noexcept {
     record->side->begin_close();
     if (record->stopping.exchange(true)) {
         return;
     }
     pthread_t thread{};
-    auto task = std::make_unique<stopping>(stopping{record, until});
-    if (pthread_create(&thread, nullptr, interrupt_until_stopped, task.get()) == 0) {
+    // Without memory or a thread for it nobody interrupts: what runs has until `until` to end by itself.
+    std::unique_ptr<stopping> task(new (std::nothrow) stopping{record, until});
+    if (task != nullptr && pthread_create(&thread, nullptr, interrupt_until_stopped, task.get()) == 0) {
         static_cast<void>(task.release());
         pthread_detach(thread);
     }

@@ -53,7 +53,7 @@ void end_courier(core::interpreter& record) noexcept;
 /// the posted call that runs there (`calls` is shut), is interrupted: by a KeyboardInterrupt, at once and
 /// again each second until none is left, since code may catch one, or lose it in a finalizer. Gives up at
 /// `until`. Returns at once; the first time counts. Any GIL or none.
-void begin_stopping(const core::interpreter_ref& record, core::futex::nanoseconds until);
+void begin_stopping(const core::interpreter_ref& record, core::futex::nanoseconds until) noexcept;
 
 /// True once no run is left there; false if `until` passed first. No GIL: the runs need theirs, and their
 /// callers' too.
