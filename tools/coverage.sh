@@ -26,7 +26,7 @@ selection=(--ignore=tests/python/test_bench.py --ignore-glob='tests/python/test_
     --ignore=tests/python/test_docs.py --ignore=tests/python/test_api.py --ignore=tests/python/cpython
     --ignore=tests/python/test_soak.py --ignore=tests/python/test_stress.py
     --deselect=tests/python/test_crossing.py::test_any_depth)
-PYTHONPATH=$site .venv/bin/python -m pytest tests/python -q -n auto --dist loadfile -p no:cacheprovider \
+PYTHONPATH=$site .venv/bin/python -m pytest tests/python -q -n auto --dist loadfile --no-loadscope-reorder -p no:cacheprovider \
     "${selection[@]}" "$@" || status=$?
 
 .venv/bin/gcovr --root . --filter native/core/ --filter native/cpython/ --exclude-noncode-lines \
