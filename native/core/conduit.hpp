@@ -58,6 +58,10 @@ class conduit : public std::enable_shared_from_this<conduit> {
         std::vector<conduit*> carried; ///< once for each end that lies buffered here
     };
     [[nodiscard]] virtual claims survey() = 0;
+    /// How many claims were ever added: a survey made before the last one is outdated. Any thread, no lock.
+    [[nodiscard]] std::uint64_t times_claimed() const noexcept {
+        return times_claimed_.load(std::memory_order_seq_cst);
+    }
     /// Nobody can reach it any more: ends it for everybody and drops what is buffered.
     virtual void abandon() noexcept = 0;
 
@@ -76,6 +80,8 @@ class conduit : public std::enable_shared_from_this<conduit> {
             refresh();
         }
     }
+    /// To be called where a claim is added, a holder or an end in flight, under the locks.
+    void note_claim() noexcept { times_claimed_.fetch_add(1, std::memory_order_seq_cst); }
     /// For those who hold all locks already.
     void refresh_under_locks() noexcept;
     void drop_watch_under_locks(end which, party_id who) noexcept;
@@ -98,6 +104,7 @@ class conduit : public std::enable_shared_from_this<conduit> {
     [[nodiscard]] virtual bool ready_under_locks(end which, party_id who) noexcept = 0;
     void refresh() noexcept;
 
+    std::atomic<std::uint64_t> times_claimed_{0};
     std::atomic<bool> watched_{false}; ///< there are watches; changes under all locks
     std::vector<watch_entry> watches_; ///< under all locks
     // Among the suspects (cycles.hpp), under their guard. No allocation: a suspicion can't be forgotten.

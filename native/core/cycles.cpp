@@ -62,8 +62,6 @@ struct suspicion {
     std::atomic<std::size_t> alive{0}; ///< suspects that the last collection found alive
     std::atomic<bool> wanted{false};   ///< a collection was asked for while one was under way
     std::atomic<bool> collecting{false};
-    /// Counts new claims. A collection during which it moved proves nothing.
-    std::atomic<std::uint64_t> claims{0};
 };
 
 suspicion& all() noexcept {
@@ -72,6 +70,7 @@ suspicion& all() noexcept {
 
 struct node {
     std::shared_ptr<conduit> what;
+    std::uint64_t claimed = 0; ///< how often, before the first survey
     conduit::claims seen;
     std::uint32_t inside = 0; ///< of its ends in flight, those buffered in suspects
     bool alive = false;
@@ -88,11 +87,17 @@ owned_conduits suspects_now() {
 }
 
 graph survey(const owned_conduits& suspects) {
-    graph known;
+    std::vector<std::uint64_t> claimed;
+    claimed.reserve(suspects.size());
     for (const std::shared_ptr<conduit>& each : suspects) {
+        claimed.push_back(each->times_claimed());
+    }
+    graph known;
+    for (std::size_t i = 0; i < suspects.size(); ++i) {
+        const std::shared_ptr<conduit>& each = suspects[i];
         conduit::claims seen = each->survey();
         if (seen.holders == 0 && seen.in_flight > 0) {
-            known.emplace(each.get(), node{each, std::move(seen)});
+            known.emplace(each.get(), node{each, claimed[i], std::move(seen)});
         }
     }
     for (auto& [at, from] : known) {
@@ -105,11 +110,13 @@ graph survey(const owned_conduits& suspects) {
     return known;
 }
 
-/// Alive: whoever has an end in flight outside of all suspects, and what lies buffered in those alive.
+/// Alive: whoever has an end in flight outside of all suspects, or was claimed since the surveys began, and
+/// what lies buffered in those alive. The surveys were not made at one moment, but of all others nothing has
+/// moved since the first: who takes a message out of a buffer holds its conduit, which he had to claim.
 void mark(graph& known) {
     std::vector<node*> reached;
     for (auto& [at, each] : known) {
-        if (each.inside < each.seen.in_flight) {
+        if (each.inside < each.seen.in_flight || each.what->times_claimed() != each.claimed) {
             each.alive = true;
             reached.push_back(&each);
         }
@@ -127,25 +134,16 @@ void mark(graph& known) {
 }
 
 owned_conduits garbage_now() {
-    suspicion& s = all();
-    constexpr int attempts = 3; // against claims that are added meanwhile; a later suspicion tries again
-    for (int i = 0; i < attempts; ++i) {
-        const std::uint64_t before = s.claims.load(std::memory_order_seq_cst);
-        graph known = survey(suspects_now());
-        mark(known);
-        if (s.claims.load(std::memory_order_seq_cst) != before) {
-            continue;
+    graph known = survey(suspects_now());
+    mark(known);
+    owned_conduits garbage;
+    for (auto& [at, each] : known) {
+        if (!each.alive) {
+            garbage.push_back(each.what);
         }
-        owned_conduits garbage;
-        for (auto& [at, each] : known) {
-            if (!each.alive) {
-                garbage.push_back(each.what);
-            }
-        }
-        s.alive.store(known.size() - garbage.size(), std::memory_order_relaxed);
-        return garbage;
     }
-    return {};
+    all().alive.store(known.size() - garbage.size(), std::memory_order_relaxed);
+    return garbage;
 }
 
 } // namespace
@@ -167,10 +165,6 @@ void forget_suspect(conduit& c) noexcept {
     suspicion& s = all();
     const std::lock_guard guard(s.guard);
     s.suspects.remove(c);
-}
-
-void note_claim() noexcept {
-    all().claims.fetch_add(1, std::memory_order_seq_cst);
 }
 
 void lock_suspicion() noexcept {

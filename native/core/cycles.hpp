@@ -18,8 +18,6 @@ namespace isthmus::core {
 void suspect(conduit& c) noexcept;
 /// It is destroyed, or its survey, which still holds its locks, finds that it is not suspect.
 void forget_suspect(conduit& c) noexcept;
-/// To be called where a claim on a conduit is added, under its locks: a survey made before is outdated.
-void note_claim() noexcept;
 // For a fork (forking.hpp).
 void lock_suspicion() noexcept;
 void unlock_suspicion() noexcept;

@@ -227,5 +227,24 @@ TEST_F(select_races, a_channel_that_is_taken_up_while_garbage_is_sought_is_none)
     EXPECT_EQ(alive, 0);
 }
 
+TEST_F(select_races, claims_elsewhere_do_not_keep_garbage) {
+    const auto elsewhere = open(std::nullopt);
+    auto circle = open(std::nullopt);
+    std::atomic<int> alive{0};
+    auto body = std::make_unique<parcel>();
+    body->attachments.push_back(std::make_unique<travelling_end>(circle, end::recv));
+    body->attachments.push_back(std::make_unique<tracer>(alive));
+    body->attachments.push_back(std::make_unique<watching_attachment>([&] {
+        elsewhere->add_holder(end::recv, *a);
+        elsewhere->drop_holder(end::recv, *a);
+    }));
+    message m(9, std::move(body));
+    ASSERT_EQ(circle->try_send(*a, m), outcome::ok);
+    circle->drop_holder(end::send, *a);
+    circle->drop_holder(end::recv, *b);
+    circle.reset();
+    EXPECT_EQ(alive, 0);
+}
+
 } // namespace
 } // namespace isthmus::core::test
