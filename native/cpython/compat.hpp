@@ -131,6 +131,12 @@ inline constexpr bool datetime_wants_main_first = PY_VERSION_HEX < 0x030E0000;
 /// process ("thread state already initialized"). So one stays in the list until the interpreter ends.
 inline constexpr bool idle_wants_anchor = PY_VERSION_HEX < 0x030E0000;
 
+/// Up to 3.13 a thread that the system refuses to start leaves a thread state in the list, cleared and of no
+/// thread. CPython would end the process at the interpreter's end because of it ("not the last thread").
+[[nodiscard]] inline bool is_of_refused_thread(const PyThreadState& thread) noexcept {
+    return PY_VERSION_HEX < 0x030E0000 && thread._status.cleared != 0 && thread._status.bound == 0;
+}
+
 /// Up to 3.13 the `__main__` of a new interpreter has an empty `__annotations__`.
 inline constexpr bool main_has_annotations = PY_VERSION_HEX < 0x030E0000;
 

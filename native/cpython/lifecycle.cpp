@@ -5,6 +5,7 @@
 #include "cpython/exit.hpp"
 #include "cpython/hook.hpp"
 #include "cpython/selftest.hpp"
+#include "cpython/threads.hpp"
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
@@ -169,6 +170,7 @@ void drop_anchor(core::interpreter& record) noexcept {
         PyThreadState_Clear(thread);
         PyThreadState_Delete(thread);
     }
+    forget_refused_threads();
 }
 
 PyThreadState* entered::thread_for(core::interpreter& target) {

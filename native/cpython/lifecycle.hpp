@@ -44,7 +44,8 @@ bool start_errands(core::interpreter& here) noexcept;
 /// or who closes it. Any GIL. False: no thread can be made.
 [[nodiscard]] bool start_calls(core::interpreter& of) noexcept;
 
-/// Lets go of the thread state that attaching left there (compat::idle_wants_anchor). Idempotent. In
+/// Lets go of the thread states that no thread uses: the one that attaching left there
+/// (compat::idle_wants_anchor), and those of threads that the system refused. Idempotent. In
 /// `record`'s interpreter, under its GIL, once no other thread can enter: CPython ends it only with one
 /// thread state left.
 void drop_anchor(core::interpreter& record) noexcept;

@@ -1,5 +1,6 @@
 #include "cpython/threads.hpp"
 
+#include "cpython/compat.hpp"
 #include "cpython/lifecycle.hpp"
 
 #include <algorithm>
@@ -59,7 +60,7 @@ std::vector<unsigned long> staying_threads(const core::interpreter& record, cons
     PyThreadState* each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
     for (; each != nullptr; each = PyThreadState_Next(each)) {
         if (each != mine && each != record.anchor && each != record.helping.load() &&
-            each != record.visiting.load()) {
+            each != record.visiting.load() && !compat::is_of_refused_thread(*each)) {
             numbers.push_back(each->thread_id);
         }
     }
@@ -103,6 +104,16 @@ bool nobody_stays_by(core::interpreter& record, core::futex::nanoseconds until) 
 }
 
 } // namespace
+
+void forget_refused_threads() noexcept {
+    PyThreadState* next = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    while (PyThreadState* const each = next) {
+        next = PyThreadState_Next(each);
+        if (compat::is_of_refused_thread(*each)) {
+            PyThreadState_Delete(each);
+        }
+    }
+}
 
 bool has_threads_nobody_joins(core::interpreter& record) {
     return !nobody_stays_by(record, core::futex::now() + a_while);

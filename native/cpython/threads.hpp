@@ -8,6 +8,10 @@
 
 namespace isthmus::py {
 
+/// Deletes the thread states that refused threads left (compat::is_of_refused_thread). In an interpreter,
+/// under its GIL.
+void forget_refused_threads() noexcept;
+
 /// Attached to another interpreter, while `record`'s can't end. A thread that is just ending is waited for, a
 /// tenth of a second at most, without a GIL.
 [[nodiscard]] bool has_threads_nobody_joins(core::interpreter& record);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -146,3 +147,38 @@ def test_a_close_where_threads_can_not_be_told_apart(interp: isthmus.Interpreter
     )
     interp.close()
     assert interp.closed.is_set()
+
+
+REFUSED = """
+import threading
+threading.stack_size(1 << 47)  # more than there are addresses
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    threading.stack_size(0)
+else:
+    raise AssertionError("a thread with such a stack")
+"""
+
+
+def test_a_thread_that_the_system_refused_is_in_nobodys_way(interp: isthmus.Interpreter) -> None:
+    """CPython 3.13 keeps its thread state, and ends the process when such an interpreter ends."""
+    interp.run(REFUSED * 3)
+    interp.run("import threading; t = threading.Thread(target=print); t.start(); t.join()")
+    interp.close()
+    assert interp.closed.is_set()
+
+
+def test_nor_in_an_interpreter_of_the_standard_library() -> None:
+    inside = f"import sys\nsys.path[:] = {sys.path!r}\nimport isthmus\n{REFUSED}"
+    done = run_script(
+        f"""
+        import _interpreters
+        number = _interpreters.create()
+        failed = _interpreters.exec(number, {inside!r})
+        assert failed is None, failed
+        _interpreters.destroy(number)
+        print("destroyed")
+        """
+    )
+    assert done.stdout == "destroyed\n"
