@@ -82,32 +82,39 @@ def test_create_that_finds_no_memory_for_its_object_leaves_no_interpreter() -> N
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's allocator is not CPython's")
 @pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="needs _testcapi")
 def test_a_close_without_memory_leaves_it_open() -> None:
-    """Asked for, or by the last reference. Of two allocations either fails: for a look, for its end."""
+    """Asked for, or by the last reference. Of two allocations either fails: for a look, for its end. From
+    3.14 on they are needed for exit handlers and the like, without which CPython ends the interpreter.
+    """
     done = run_script(
         """
-        import _testcapi, isthmus
+        import _testcapi, isthmus, sys
         def attempt(action, which):
             _testcapi.set_nomemory(which, which + 1)
             try:
                 action()
             finally:
                 _testcapi.remove_mem_hooks()
+        stayed = 0
         for which in (0, 1):
             interp = isthmus.create()
             try:
                 attempt(interp.close, which)
             except MemoryError:
                 interp.run("x = 1")
+                stayed += 1
             interp.close()
             assert interp not in isthmus.list_all()
             kept = [isthmus.create()]
             number = kept[0].id
             attempt(kept.clear, which)
-            assert [each.id for each in isthmus.list_all()] == [0, number]
+            assert [each.id for each in isthmus.list_all()] in ([0], [0, number])
             assert isthmus.list_all() == [isthmus.get_main()]  # those objects were its last ones
+        assert stayed > 0 or sys.version_info >= (3, 14)
         """
     )
-    assert done.stderr == ""
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Exception ignored while ")]
+    assert set(told) <= {"MemoryError"}
+    assert sys.version_info >= (3, 14) or not told
 
 
 def test_create_use_close_again_and_again() -> None:

@@ -142,7 +142,8 @@ def forks() -> None:
     in_child(child)
     assert connection.read().pid == parent
     assert Path(path).is_socket()
-    assert inspection.processes() == [parent]
+    found = inspection.processes()
+    assert found == [parent], (found, parent)
     inspection.stop()
     disarm_watchdog()
     with warnings.catch_warnings(action="error"):  # of threads
