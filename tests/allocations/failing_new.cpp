@@ -3,11 +3,10 @@
 /// Nothing else of such a process is C++, so every block counted here is the extension's. What is allocated
 /// by CPython stays as it is: tests/python/scripts/no_memory.py is about that. The functions at the end are
 /// for ctypes.PyDLL: called with the GIL, on the thread whose allocations are to fail.
+#include "operators.hpp"
+
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 #include <utility>
 
 namespace {
@@ -35,88 +34,21 @@ bool due() noexcept {
     return now;
 }
 
-void* made(std::size_t size, std::size_t alignment) noexcept {
-    if (due()) {
-        return nullptr;
-    }
-    void* const at = alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__
-                         ? std::malloc(size)
-                         : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+} // namespace
+
+void* allocations::allocate(std::size_t size, std::size_t alignment) noexcept {
+    void* const at = due() ? nullptr : from_malloc(size, alignment);
     if (at != nullptr) {
         blocks.fetch_add(1);
     }
     return at;
 }
 
-void* made_or_thrown(std::size_t size, std::size_t alignment) {
-    void* const at = made(size, alignment);
-    return at != nullptr ? at : throw std::bad_alloc();
-}
-
-void drop(void* at) noexcept {
+void allocations::release(void* at) noexcept {
     if (at != nullptr) {
         blocks.fetch_sub(1);
         std::free(at);
     }
-}
-
-constexpr std::size_t usual = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
-
-} // namespace
-
-void* operator new(std::size_t size) {
-    return made_or_thrown(size, usual);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-    return made_or_thrown(size, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    return made(size, usual);
-}
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-    return made(size, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t size) {
-    return made_or_thrown(size, usual);
-}
-void* operator new[](std::size_t size, std::align_val_t alignment) {
-    return made_or_thrown(size, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
-    return made(size, usual);
-}
-void operator delete(void* at) noexcept {
-    drop(at);
-}
-void operator delete(void* at, std::size_t) noexcept {
-    drop(at);
-}
-void operator delete(void* at, std::align_val_t) noexcept {
-    drop(at);
-}
-void operator delete(void* at, std::size_t, std::align_val_t) noexcept {
-    drop(at);
-}
-void operator delete(void* at, const std::nothrow_t&) noexcept {
-    drop(at);
-}
-void operator delete(void* at, std::align_val_t, const std::nothrow_t&) noexcept {
-    drop(at);
-}
-void operator delete[](void* at) noexcept {
-    drop(at);
-}
-void operator delete[](void* at, std::size_t) noexcept {
-    drop(at);
-}
-void operator delete[](void* at, std::align_val_t) noexcept {
-    drop(at);
-}
-void operator delete[](void* at, std::size_t, std::align_val_t) noexcept {
-    drop(at);
-}
-void operator delete[](void* at, const std::nothrow_t&) noexcept {
-    drop(at);
 }
 
 extern "C" {

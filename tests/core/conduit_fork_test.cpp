@@ -9,6 +9,7 @@
 #include "core/select.hpp"
 
 #include <array>
+#include <latch>
 #include <poll.h>
 
 namespace isthmus::core::test {
@@ -16,14 +17,6 @@ namespace {
 
 class conduit_fork : public ::testing::Test {
   protected:
-    static constexpr unsigned patience = 30; ///< seconds; a child that needs them hangs
-
-    static int in_guarded_child(const std::function<void()>& body) {
-        return in_child([&] {
-            alarm(patience);
-            body();
-        });
-    }
     static bool readable(int descriptor) {
         pollfd asked{descriptor, POLLIN, 0};
         return poll(&asked, 1, 0) == 1;
@@ -70,16 +63,19 @@ TEST_F(conduit_fork, beside_threads_that_use_all_of_it) {
     const auto c = open(4);
     const auto q = queue::create(4, unbound::replace);
     std::atomic<bool> stop{false};
+    std::latch under_way(4);
     std::vector<std::jthread> beside;
     for (int i = 0; i < 3; ++i) {
         beside.emplace_back([&] {
+            under_way.count_down();
             for (std::uint64_t n = 0; !stop.load(); ++n) {
                 use_everything(*c, *q, *a, n);
             }
         });
     }
+    under_way.arrive_and_wait();
     for (int i = 0; i < forks && !HasFailure(); ++i) {
-        EXPECT_EQ(in_guarded_child([&] {
+        EXPECT_EQ(in_child([&] {
                       for (std::uint64_t n = 0; n < 20; ++n) {
                           use_everything(*c, *q, *a, n);
                       }
@@ -114,7 +110,7 @@ TEST_F(conduit_fork, leaves_nobody_waiting_in_the_child) {
     while (q->parked_getters() != 1) {
         std::this_thread::yield();
     }
-    EXPECT_EQ(in_guarded_child([&] {
+    EXPECT_EQ(in_child([&] {
                   EXPECT_EQ(rendezvous->parked_receivers(), 0U);
                   EXPECT_EQ(q->parked_getters(), 0U);
                   EXPECT_EQ(a->waiters(), 0U);
@@ -135,7 +131,7 @@ TEST_F(conduit_fork, leaves_nobody_waiting_in_the_child) {
 TEST_F(conduit_fork, gives_the_child_descriptors_of_its_own_under_the_same_numbers) {
     const auto c = open(4);
     const int descriptor = c->watch(end::recv, *a);
-    EXPECT_EQ(in_guarded_child([&] {
+    EXPECT_EQ(in_child([&] {
                   message m = numbered(1);
                   EXPECT_EQ(c->try_send(*a, m), outcome::ok);
                   EXPECT_TRUE(readable(descriptor));
@@ -145,7 +141,7 @@ TEST_F(conduit_fork, gives_the_child_descriptors_of_its_own_under_the_same_numbe
     EXPECT_FALSE(readable(descriptor)) << "nothing lies in the parent's channel";
     message m = numbered(2);
     ASSERT_EQ(c->try_send(*a, m), outcome::ok);
-    EXPECT_EQ(in_guarded_child([&] {
+    EXPECT_EQ(in_child([&] {
                   EXPECT_TRUE(readable(descriptor));
                   message taken;
                   EXPECT_EQ(c->try_recv(*a, taken), outcome::ok);
@@ -162,7 +158,7 @@ TEST_F(conduit_fork, leaves_a_file_alone_that_took_a_descriptors_number) {
     std::array<int, 2> pipe_ends{};
     ASSERT_EQ(pipe(pipe_ends.data()), 0);
     ASSERT_EQ(dup2(pipe_ends[1], descriptor), descriptor); // as after os.closerange, and an open
-    EXPECT_EQ(in_guarded_child([&] {
+    EXPECT_EQ(in_child([&] {
                   EXPECT_EQ(write(descriptor, "x", 1), 1);
                   message m = numbered(1);
                   EXPECT_EQ(c->try_send(*a, m), outcome::ok);
@@ -211,7 +207,7 @@ TEST_F(conduit_fork, lets_the_child_collect_though_another_thread_was_collecting
     while (!ending.load()) {
         std::this_thread::yield();
     }
-    EXPECT_EQ(in_guarded_child([&] {
+    EXPECT_EQ(in_child([&] {
                   make_garbage(std::make_unique<tracer>(alive));
                   EXPECT_EQ(alive, 0);
               }),
@@ -235,7 +231,7 @@ TEST_F(conduit_fork, empties_a_gate_but_for_the_thread_that_forks) {
     while (!inside.load()) {
         std::this_thread::yield();
     }
-    EXPECT_EQ(in_guarded_child([&] {
+    EXPECT_EQ(in_child([&] {
                   door.forget_other_threads();
                   door.leave();
                   door.shut();

@@ -121,7 +121,6 @@ TEST_F(death_notices, a_forked_child_finds_nobody_waiting) {
         std::this_thread::yield();
     }
     EXPECT_EQ(in_child([&] {
-                  alarm(30);
                   EXPECT_EQ(wait(in_microseconds(50)), outcome::timed_out);
                   note->give();
                   EXPECT_EQ(wait(), outcome::ok);

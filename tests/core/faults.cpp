@@ -1,8 +1,9 @@
 /// The operator new and the system calls that faults.hpp makes fail.
 #include "faults.hpp"
 
+#include "allocations/operators.hpp"
+
 #include <cerrno>
-#include <cstdlib>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -12,61 +13,19 @@ using isthmus::core::test::faults::due;
 
 // --- allocations
 
-namespace {
-
-void* counted(void* made) noexcept {
-    if (made != nullptr) {
+void* allocations::allocate(std::size_t size, std::size_t alignment) noexcept {
+    void* const at = due() ? nullptr : from_malloc(size, alignment);
+    if (at != nullptr) {
         blocks.fetch_add(1);
     }
-    return made;
+    return at;
 }
 
-void uncount(void* at) noexcept {
+void allocations::release(void* at) noexcept {
     if (at != nullptr) {
         blocks.fetch_sub(1);
         std::free(at);
     }
-}
-
-std::size_t whole(std::size_t size, std::align_val_t align) noexcept {
-    const auto a = static_cast<std::size_t>(align);
-    return (size + a - 1) / a * a;
-}
-
-} // namespace
-
-void* operator new(std::size_t size) {
-    void* const made = due() ? nullptr : counted(std::malloc(size));
-    return made != nullptr ? made : throw std::bad_alloc();
-}
-void* operator new(std::size_t size, std::align_val_t align) {
-    void* const made =
-        due() ? nullptr : counted(std::aligned_alloc(static_cast<std::size_t>(align), whole(size, align)));
-    return made != nullptr ? made : throw std::bad_alloc();
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    return due() ? nullptr : counted(std::malloc(size));
-}
-void* operator new(std::size_t size, std::align_val_t align, const std::nothrow_t&) noexcept {
-    return due() ? nullptr : counted(std::aligned_alloc(static_cast<std::size_t>(align), whole(size, align)));
-}
-void operator delete(void* at) noexcept {
-    uncount(at);
-}
-void operator delete(void* at, std::size_t) noexcept {
-    uncount(at);
-}
-void operator delete(void* at, std::align_val_t) noexcept {
-    uncount(at);
-}
-void operator delete(void* at, std::size_t, std::align_val_t) noexcept {
-    uncount(at);
-}
-void operator delete(void* at, const std::nothrow_t&) noexcept {
-    uncount(at);
-}
-void operator delete(void* at, std::align_val_t, const std::nothrow_t&) noexcept {
-    uncount(at);
 }
 
 // --- system calls; the linker sends those of the core here (cmake/IsthmusTests.cmake)

@@ -12,10 +12,12 @@
 
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <execinfo.h>
 #include <functional>
 #include <gtest/gtest.h>
 #include <random>
@@ -53,12 +55,26 @@ class dice {
     std::mt19937_64 engine_;
 };
 
+/// Within half a minute, or the process says where it hangs and is killed by SIGALRM (14).
+inline void hang_loudly() {
+    std::signal(SIGALRM, [](int) {
+        std::array<void*, 64> at{};
+        backtrace_symbols_fd(at.data(), backtrace(at.data(), static_cast<int>(at.size())), STDERR_FILENO);
+        std::signal(SIGALRM, SIG_DFL);
+        std::raise(SIGALRM);
+    });
+    alarm(30);
+}
+
 /// Runs `body` in a forked child and returns the status as waitpid gives it; a failed EXPECT there makes the
-/// child exit with 1.
+/// child exit with 1, and 14 is one that hung.
 inline int in_child(const std::function<void()>& body) {
     std::fflush(nullptr);
+    void* any = nullptr;
+    backtrace(&any, 1); // the first one loads a library
     const pid_t child = fork();
     if (child == 0) {
+        hang_loudly();
         body();
         std::fflush(nullptr);
         _exit(testing::Test::HasFailure() ? 1 : 0);

@@ -373,7 +373,6 @@ TEST_F(posted_calls, a_forked_child_runs_none_of_its_parents) {
         std::this_thread::yield();
     }
     EXPECT_EQ(in_child([&] {
-                  alarm(30);
                   EXPECT_EQ(waiting->now(), phase::failed);
                   EXPECT_EQ(begun->now(), phase::failed);
                   EXPECT_EQ(over->now(), phase::done);
