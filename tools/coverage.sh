@@ -20,14 +20,9 @@ for program in isthmus_core_tests isthmus_fault_tests; do
     # That one is about what only builds with checks count.
     "$build/$program" --gtest_brief=1 --gtest_filter=-held_locks.are_counted || status=$?
 done
-# The command line, the examples of the documentation and the stubs are Python, and use of the extension what the
-# other tests use. A value a million deep takes too long with each line counted.
-selection=(--ignore=tests/python/test_bench.py --ignore-glob='tests/python/test_cli_*.py'
-    --ignore=tests/python/test_docs.py --ignore=tests/python/test_api.py --ignore=tests/python/cpython
-    --ignore=tests/python/test_soak.py --ignore=tests/python/test_stress.py
-    --deselect=tests/python/test_crossing.py::test_any_depth)
+# A value a million deep takes too long with each line counted.
 PYTHONPATH=$site .venv/bin/python -m pytest tests/python -q -n auto --dist loadfile --no-loadscope-reorder -p no:cacheprovider \
-    "${selection[@]}" "$@" || status=$?
+    --native-only --deselect=tests/python/test_crossing.py::test_any_depth "$@" || status=$?
 
 .venv/bin/gcovr --root . --filter native/core/ --filter native/cpython/ --exclude-noncode-lines \
     -j "$(nproc)" --json "$build/report.json" "$build"

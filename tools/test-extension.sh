@@ -46,7 +46,6 @@ status=0
 rm -f "build/$preset"/report.*
 "${run[@]}" -m pytest tests/python -n auto --dist loadfile --no-loadscope-reorder "${pytest_options[@]}" "$@" || status=$?
 for report in "build/$preset"/report.*; do
-    # A request that no machine could meet is refused and told; whoever made it gets a MemoryError.
-    if grep -qv 'WARNING: AddressSanitizer failed to allocate' "$report"; then cat "$report" && status=1; fi
+    if [[ -s $report ]]; then cat "$report" && status=1; fi
 done
 exit $status

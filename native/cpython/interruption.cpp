@@ -115,19 +115,18 @@ interruptible::interruptible(core::interpreter& record, core::current_run& run,
 }
 
 void interruptible::finish() {
-    std::optional<core::current_run::ending> how;
-    while (!how) {
-        deliver_all(record_);
-        if (record_.stopping.load()) {
-            return; // at the process's exit its end is all that is wanted
-        }
+    // Not at the process's exit, when its end is all that is wanted.
+    while (open_ && !record_.stopping.load()) {
         if (compat::raise_async_exception()) {
             throw python_error{};
         }
-        how = run_.close_unless_asked();
+        if (const auto how = run_.close_unless_asked()) {
+            how_ = *how;
+            open_ = false;
+        } else {
+            deliver_all(record_);
+        }
     }
-    how_ = *how;
-    open_ = false;
 }
 
 interruptible::~interruptible() {

@@ -1,6 +1,7 @@
 /// Making and listing interpreters.
 
 #include "module/arguments.hpp"
+#include "module/attaching.hpp"
 #include "module/interpreters.hpp"
 
 #include "crossing/crossing.hpp"
@@ -102,24 +103,22 @@ core::interpreter_ref make(state& s, py::creation kind, std::optional<std::strin
                  status.err_msg != nullptr ? status.err_msg : "unknown reason");
     }
     core::interpreter_ref record;
-    bool out_of_memory = false;
+    std::optional<std::string> why; // nothing: it is memory
     try {
         record = furnish(std::move(path), kind);
         core::interpreters().name_it(*record, std::move(label));
     } catch (const py::python_error&) {
-        out_of_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
-        out_of_memory ? PyErr_Clear() : PyErr_Print();
-    } catch (const std::bad_alloc&) {
-        out_of_memory = true;
+        why = taken_error();
+    } catch (const std::bad_alloc&) { // likewise
     }
     if (record == nullptr) {
         Py_EndInterpreter(inside);
         PyThreadState_Swap(outside);
         py::reap();
-        if (out_of_memory) {
+        if (!why) {
             throw std::bad_alloc{};
         }
-        py::fail(s.interpreter_error, "the new interpreter could not be attached");
+        py::fail(s.interpreter_error, "isthmus can't attach to the new interpreter: %s", why->c_str());
     }
     PyThreadState_Clear(inside);
     PyThreadState_Swap(outside);

@@ -32,7 +32,7 @@ struct end_object {
 /// `__next__` of RecvChannel.
 PyObject* recv_next(PyObject* o);
 
-inline constexpr char close_doc[] =
+inline constexpr char end_close_doc[] =
     "close($self)\n--\n\nDrop this interpreter's association with the end and forbid a new one. True the "
     "first time.";
 inline constexpr char poison_doc[] =
@@ -55,7 +55,7 @@ PyObject* end_exit(PyObject* o, PyObject*);
 PyObject* end_reduce(PyObject* o, PyObject*);
 
 inline constexpr std::array common_methods = {
-    PyMethodDef{"close", end_close, METH_NOARGS, close_doc},
+    PyMethodDef{"close", end_close, METH_NOARGS, end_close_doc},
     PyMethodDef{"poison", end_poison, METH_O, poison_doc},
     PyMethodDef{"statistics", end_statistics, METH_NOARGS, statistics_doc},
     PyMethodDef{"__enter__", end_enter, METH_NOARGS, nullptr},

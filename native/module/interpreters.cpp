@@ -307,56 +307,6 @@ ref make_interpreter(state& s, std::int64_t number) {
     return made;
 }
 
-namespace {
-
-/// The error that is set, as text for another interpreter. None is set afterwards.
-std::string taken_error() {
-    const ref error = ref::steal(PyErr_GetRaisedException());
-    std::string text = Py_TYPE(error.get())->tp_name;
-    const ref said = ref::steal(PyObject_Str(error.get()));
-    const char* const utf8 = said ? PyUnicode_AsUTF8(said.get()) : nullptr;
-    if (utf8 != nullptr && *utf8 != '\0') {
-        text.append(": ").append(utf8);
-    }
-    PyErr_Clear(); // one without a text is told by its class
-    return text;
-}
-
-} // namespace
-
-core::interpreter_ref resolve(const state& s, std::int64_t number) {
-    py::reap();
-    if (core::interpreter_ref known = core::interpreters().find_number(number); known != nullptr) {
-        return known;
-    }
-    PyInterpreterState* const found = py::compat::look_up(number);
-    if (found == nullptr) {
-        py::fail(s.not_found_error, "there is no interpreter with id %lld", static_cast<long long>(number));
-    }
-    core::interpreter target;
-    target.state = found;
-    bool out_of_memory = false;
-    core::interpreter_ref record;
-    std::string why;
-    {
-        const py::entered inside(target);
-        try {
-            record = py::attach_current();
-        } catch (const py::python_error&) {
-            out_of_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
-            why = taken_error();
-        }
-    }
-    if (out_of_memory) {
-        throw std::bad_alloc{};
-    }
-    if (record == nullptr) {
-        py::fail(s.interpreter_error, "isthmus can't attach to interpreter %lld: %s",
-                 static_cast<long long>(number), why.c_str());
-    }
-    return record;
-}
-
 standard_reference::standard_reference(std::int64_t number) noexcept {
     PyInterpreterState* const alive = number >= 0 ? py::compat::look_up(number) : nullptr;
     if (alive != nullptr && py::compat::made_by_standard_library(alive) && py::compat::count_object(alive)) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import gc
 import os
 import signal
@@ -38,6 +39,22 @@ def settle(start: dict[str, object], patience: float = 5.0) -> dict[str, object]
     until(lambda: gauges() == start and not unsettled(), patience)
     now = gauges()
     return {name: (start[name], now[name]) for name in start if start[name] != now[name]} | unsettled()
+
+
+#: Files about Python code (the command line, the documentation, the stubs), which use of the extension what
+#: the other tests use, and those that take long and are run with the release build.
+_NOT_NATIVE = ("test_bench", "test_cli_*", "test_docs", "test_api", "cpython", "test_soak", "test_stress")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--native-only", action="store_true", help="leave out what tests little of the extension"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    left_out = any(fnmatch.fnmatch(collection_path.stem, each) for each in _NOT_NATIVE)
+    return True if left_out and config.getoption("--native-only") else None
 
 
 #: Whose tests take longest, longest first: so no worker is left with one of them when the others are done.
@@ -188,6 +205,36 @@ def spawn(new_interp: Callable[..., isthmus.Interpreter]) -> Iterator[Callable[.
     for each in threads:
         each.finish()
     threads.clear()
+
+
+@pytest.fixture
+def ready(
+    ends: tuple[isthmus.RecvChannel, isthmus.SendChannel],
+) -> tuple[isthmus.RecvChannel, isthmus.SendChannel]:
+    """The channel on which a run says that it has begun."""
+    return ends
+
+
+@pytest.fixture
+def started(
+    spawn: Callable[..., Running], ready: tuple[isthmus.RecvChannel, isthmus.SendChannel]
+) -> Callable[..., Running]:
+    """Begin a run, and return when its code has come to the given source."""
+
+    def start(interp: isthmus.Interpreter, source: str, **shared: Any) -> Running:
+        run = spawn(interp, f"ready.send(1)\n{source}", ready=ready[1], **shared)
+        ready[0].recv(timeout=PATIENCE)
+        return run
+
+    return start
+
+
+def interrupted(run: Running, exc: type[BaseException] = KeyboardInterrupt) -> None:
+    """Join it: it ended by `exc`, as an interruption raises it."""
+    with pytest.raises(exc) as caught:
+        run.join()
+    assert type(caught.value) is exc
+    assert caught.value.args == ()
 
 
 def run_script(

@@ -233,7 +233,7 @@ def test_another_process_is_read(start: Start) -> None:
         first, second = connection.read(), connection.read()
         assert connection.pid == process.pid
     assert second.taken > first.taken
-    assert inspection.processes() == [process.pid]
+    assert process.pid in inspection.processes()
 
 
 def test_a_process_whose_interpreters_all_hold_their_gils_answers(start: Start) -> None:

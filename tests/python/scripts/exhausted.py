@@ -8,13 +8,21 @@ import os
 import resource
 import select
 import socket
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import KIB, MIB, command, disarm_watchdog, eventually, nothing_is_held, payload
+from common import (
+    KIB,
+    MIB,
+    command,
+    disarm_watchdog,
+    end_with,
+    ended_well,
+    eventually,
+    nothing_is_held,
+    payload,
+)
 
 import isthmus
 
@@ -185,6 +193,16 @@ def fork_without(what: str) -> None:
         r.recv()
         theirs = r.recv()
     kept = [payload(MIB, n) for n in range(8)]
+
+    def child() -> None:
+        for n in range(8):
+            assert kept[n] == payload(MIB, n if n % 2 else n + 200), n
+        assert theirs == b"o" * 1_000_000
+        with isthmus.create() as mine:
+            s.send(kept[1])
+            mine.run("assert len(r.recv()) == 1024 * 1024; s.send(b'm' * 100_000)", r=r, s=s)
+            assert r.recv() == b"m" * 100_000
+
     limit = {"descriptors": resource.RLIMIT_NOFILE, "files": resource.RLIMIT_FSIZE}[what]
     size = {"descriptors": 0, "files": 4096}[what]
     with _limited(limit, size):
@@ -194,22 +212,8 @@ def fork_without(what: str) -> None:
             kept[n] = b""
             kept[n] = payload(MIB, n + (100 if pid else 200))
     if pid == 0:
-        status = 1
-        try:
-            for n in range(8):
-                assert kept[n] == payload(MIB, n if n % 2 else n + 200), n
-            assert theirs == b"o" * 1_000_000
-            with isthmus.create() as mine:
-                s.send(kept[1])
-                mine.run("assert len(r.recv()) == 1024 * 1024; s.send(b'm' * 100_000)", r=r, s=s)
-                assert r.recv() == b"m" * 100_000
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        end_with(child)
+    ended_well(pid)
     for n in range(8):
         assert kept[n] == payload(MIB, n if n % 2 else n + 100), n
     assert theirs == b"o" * 1_000_000

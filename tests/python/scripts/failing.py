@@ -9,13 +9,16 @@ import contextlib
 import ctypes
 import gc
 import io
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from common import counters_balance, eventually, nothing_is_held, payload
 
 import isthmus
-from isthmus import _isthmus
+
+sys.path.insert(0, __file__.rpartition("/scripts/")[0])
+from _accounts import gauges
 
 #: Yields what is to be run with failing allocations. Given an interpreter to do it with.
 type Group = Callable[[isthmus.Interpreter], Iterator[Callable[[], None]]]
@@ -37,14 +40,8 @@ def state() -> dict[str, Any]:
     """What must be the same after something failed as before it."""
     taken = isthmus.stats()
     return {
-        "twins": taken.twins_live,
-        "shares": taken.shares_outstanding,
-        "slots": taken.slots_live,
-        "views": taken.views_live,
-        "buffers": (taken.shared_buffers_live, taken.shared_buffer_bytes),
-        "guarded": _isthmus.doctor_facts()["guarded_bytesio"],
+        **gauges(),
         "calls": taken.pending_calls_posted - taken.pending_calls_run,
-        "interpreters": sorted(each.id for each in isthmus.list_all()),
         "channels": sorted(each.id for each, _ in isthmus.list_all_channels()),
     }
 
