@@ -142,6 +142,7 @@ class memory_system {
     void free_orphan(slot& s) noexcept;            // [M]
     void leave_block(window& w, slot& s) noexcept; // [M]
     void disown(window& w, slot& s) noexcept;      // [M]
+    bool separate_in_child() noexcept;             // [M]
     bool remap_in_child(slot& s) noexcept;         // [M]
     void take_snapshot() noexcept;                 // [M]
     void drop_snapshot() noexcept;                 // [M]

@@ -16,6 +16,14 @@ bool memory_system::start(const options& chosen) noexcept {
     if (started()) {
         return true;
     }
+    static const int refused =
+        pthread_atfork([] { memory().before_fork(); }, [] { memory().after_fork_in_parent(); },
+                       [] { memory().after_fork_in_child(); });
+    if (refused != 0) {
+        arena_.give_back("no memory to take part in forks");
+        return false;
+    }
+    const std::lock_guard guard(lock_); // a fork is before all of this, or after it
     options_ = chosen;
     options wanted = chosen;
     void* place = MAP_FAILED;
@@ -42,8 +50,6 @@ bool memory_system::start(const options& chosen) noexcept {
     for (unsigned index = 0; index < max_windows; ++index) {
         windows_[index].index = index;
     }
-    pthread_atfork([] { memory().before_fork(); }, [] { memory().after_fork_in_parent(); },
-                   [] { memory().after_fork_in_child(); });
     return true;
 }
 

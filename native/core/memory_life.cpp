@@ -147,11 +147,12 @@ void memory_system::leave_block(window& w, slot& s) noexcept {
     }
 }
 
-// Fork (H3). Parent and child would share payload pages, header pages of owners included. So the child,
-// before it runs any code, copies what is live into memory of its own under the same addresses, and the
-// parent waits: it holds the GIL of the forking thread, hence nothing of that interpreter changes meanwhile.
-// The child's end of the pipe closes when it is done, or dead. Without descriptors for a pipe nobody can
-// wait: then the parent copies first, and the child copies that.
+// Fork (H3). Parent and child would share payload pages, header pages of owners included, and later blocks
+// as well: each would give the same addresses away. So the child, before it runs any code, takes memory of
+// its own under the same addresses and copies what is live into it, and if there is any the parent waits: it
+// holds the GIL of the forking thread, hence nothing of that interpreter changes meanwhile. The child's end
+// of the pipe closes when it is done, or dead. Without descriptors for a pipe nobody can wait: then the
+// parent copies first, and the child copies that.
 
 void memory_system::before_fork() noexcept {
     lock_.lock();
@@ -213,19 +214,26 @@ void memory_system::after_fork_in_parent() noexcept {
     lock_.unlock();
 }
 
+/// False: what lies in the memory is the parent's, too.
+bool memory_system::separate_in_child() noexcept {
+    const auto copy = [](std::byte* to, void* self) { static_cast<memory_system*>(self)->copy_live(to); };
+    const bool readable = all_ == nullptr || fork_pipe_[0] >= 0 || snapshot_ != nullptr;
+    bool whole = readable && arena_.refound(copy, this);
+    for (slot* s = all_; whole && s != nullptr; s = s->all_next) {
+        whole = remap_in_child(*s);
+    }
+    return whole;
+}
+
 void memory_system::after_fork_in_child() noexcept {
-    if (all_ != nullptr) {
-        const auto copy = [](std::byte* to, void* self) { static_cast<memory_system*>(self)->copy_live(to); };
-        bool whole = (fork_pipe_[0] >= 0 || snapshot_ != nullptr) && arena_.refound(copy, this);
-        for (slot* s = all_; whole && s != nullptr; s = s->all_next) {
-            whole = remap_in_child(*s);
-        }
-        if (!whole) {
+    if (started() && !separate_in_child()) {
+        if (all_ != nullptr) {
             // Running on would mean two processes writing the same objects.
             constexpr char text[] = "isthmus: no memory to separate a forked child from its parent\n";
             [[maybe_unused]] const auto written = write(STDERR_FILENO, text, sizeof text - 1);
             std::_Exit(127);
         }
+        spare_.fill(nullptr); // no block is ever made
     }
     drop_snapshot();
     if (fork_pipe_[0] >= 0) {

@@ -266,6 +266,42 @@ TEST_F(fork_memory, a_fork_without_blocks_starts_from_nothing) {
     EXPECT_EQ(resident_bytes(memory().space()), 0U);
 }
 
+TEST_F(fork_memory, blocks_made_after_a_fork_without_any_are_each_processs_own) {
+    steps order;
+    const auto make_and_keep = [&order](std::uint64_t tag, bool first) {
+        actor owner;
+        const auto met = [&order](bool speak) { speak ? order.done() : order.wait(); };
+        met(!first); // the child is begun
+        slot& s = *owner.make(100'000, tag);
+        met(first);
+        met(!first); // both made one
+        EXPECT_EQ(first_difference(s, owner.base(s)), 0U);
+        owner.drop(s);
+    };
+    both(
+        order, [&] { make_and_keep(1, false); }, [&] { make_and_keep(2, true); });
+}
+
+TEST_F(fork_memory, a_child_without_blocks_and_without_memory_of_its_own_places_none) {
+    EXPECT_EQ(in_child([] {
+                  rlimit before{};
+                  EXPECT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+                  const rlimit none = {0, before.rlim_max};
+                  EXPECT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+                  EXPECT_EQ(in_child([&] {
+                                EXPECT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+                                actor owner;
+                                EXPECT_EQ(owner.make(100'000, 1), nullptr);
+                            }),
+                            0);
+              }),
+              0);
+    actor owner;
+    slot& s = *owner.make(100'000, 2);
+    EXPECT_EQ(first_difference(s, owner.base(s)), 0U);
+    owner.drop(s);
+}
+
 TEST_F(fork_memory, a_child_that_gets_no_memory_of_its_own_ends) {
     actor owner;
     slot& s = *owner.make(100'000, 1);

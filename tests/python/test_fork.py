@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
     "case",
     [
         "both_write",
+        "nothing_placed_yet",
         "child_creates",
         "orphans",
         "many_forks",

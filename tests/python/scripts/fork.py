@@ -93,6 +93,33 @@ def both_write() -> None:
     ended_well(pid)
 
 
+def nothing_placed_yet() -> None:
+    """What processes forked from one with isthmus, but no placed object, make later is each one's own."""
+    assert isthmus.stats().bytes_resident == 0
+    ready_r, ready_w = os.pipe()
+    go_r, go_w = os.pipe()
+
+    def make_and_keep(number: int) -> None:
+        isthmus.enable()
+        kept = [payload(MIB, number + n) for n in range(8)]
+        assert all(isthmus.describe(x)["slot"] is not None for x in kept)
+        os.write(ready_w, b"1")
+        assert os.read(go_r, 1) == b"g"  # the others have made theirs meanwhile
+        for n, each in enumerate(kept):
+            assert each == payload(MIB, number + n)
+
+    pids = [in_child(lambda number=number: make_and_keep(number)) for number in (100, 200)]
+    isthmus.enable()
+    mine = [payload(MIB, n) for n in range(8)]
+    for _ in pids:
+        assert os.read(ready_r, 1) == b"1"
+    os.write(go_w, b"g" * len(pids))
+    for pid in pids:
+        ended_well(pid)
+    for n, each in enumerate(mine):
+        assert each == payload(MIB, n)
+
+
 def child_creates() -> None:
     """The child makes interpreters of its own and hands objects from before the fork to them."""
     _used_and_closed()
@@ -315,6 +342,7 @@ if __name__ == "__main__":
     command(
         {
             "both_write": both_write,
+            "nothing_placed_yet": nothing_placed_yet,
             "child_creates": child_creates,
             "orphans": orphans,
             "many_forks": many_forks,
