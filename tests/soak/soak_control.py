@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import mmap
-import os
 import struct
 from pathlib import Path
 
@@ -20,11 +20,11 @@ class Control:
     """The worker's side, at its place."""
 
     def __init__(self, path: str, place: int) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self.file = io.FileIO(path, "r+")
         try:
-            self.memory = mmap.mmap(self.descriptor, SIZE)
+            self.memory = mmap.mmap(self.file.fileno(), SIZE)
         except BaseException:
-            os.close(self.descriptor)
+            self.file.close()
             raise
         self.place = place
 
@@ -48,17 +48,15 @@ class Control:
         self.memory[_PARKED + self.place] = 1
         try:
             # Each has opened the file for itself: the director's lock keeps all of them out.
-            fcntl.flock(self.descriptor, fcntl.LOCK_SH)
-            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+            fcntl.flock(self.file, fcntl.LOCK_SH)
+            fcntl.flock(self.file, fcntl.LOCK_UN)
         finally:
             self.memory[_PARKED + self.place] = 0
 
     def close(self) -> None:
         """May be called again."""
         self.memory.close()
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self.file.close()
 
 
 class DirectorsControl(Control):
@@ -77,7 +75,7 @@ class DirectorsControl(Control):
         return {place for place in range(PLACES) if self.memory[_PARKED + place]}
 
     def pause_all(self) -> None:
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        fcntl.flock(self.file, fcntl.LOCK_EX)
         self.memory[0] = _PAUSE
 
     def end_all(self) -> None:
@@ -85,4 +83,4 @@ class DirectorsControl(Control):
 
     def go_on(self) -> None:
         self.memory[0] = 0
-        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        fcntl.flock(self.file, fcntl.LOCK_UN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 from collections import Counter
@@ -45,7 +46,8 @@ class Ledger:
     """What was done, in a file that is opened at once: there may be no descriptor left when it is written."""
 
     def __init__(self, path: str) -> None:
-        self.descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        self.file = io.FileIO(path, "w")
+        self.complete = False  # all is written, and nothing may be done any more that has to be
         self.deeds: Counter[str] = Counter()
         self.sent: Counter[int] = Counter()  # by channel id
         self.received: Counter[int] = Counter()
@@ -91,13 +93,14 @@ class Ledger:
 
     def write(self, mismatches: list[str], killed: bool) -> None:
         self.settle()
-        facts = {name: value for name, value in vars(self).items() if name not in ("descriptor", "under_way")}
+        facts = {
+            name: value for name, value in vars(self).items() if name not in ("file", "complete", "under_way")
+        }
         whole = json.dumps(facts | {"mismatches": mismatches, "killed": killed}).encode()
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, whole, 0)
+        os.ftruncate(self.file.fileno(), 0)
+        os.pwrite(self.file.fileno(), whole, 0)
+        self.complete = True
 
     def close(self) -> None:
         """May be called again."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self.file.close()

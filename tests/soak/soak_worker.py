@@ -244,11 +244,12 @@ def finish(worker: Worker, killer: Killer | None, mismatches: list[str], killed:
 
 
 def settle(worker: Worker, mismatches: list[str], killed: bool) -> None:
-    try:
-        patiently(worker.check_all)
-    except model.Mismatch as mismatch:
-        mismatches.append(str(mismatch))
-    patiently(lambda: worker.ledger.write(mismatches, killed))
+    if not worker.ledger.complete:
+        try:
+            patiently(worker.check_all)
+        except model.Mismatch as mismatch:
+            mismatches.append(str(mismatch))
+        patiently(lambda: worker.ledger.write(mismatches, killed))
     worker.ledger.close()
     worker.control.close()
 

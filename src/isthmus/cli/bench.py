@@ -32,6 +32,7 @@ GROUPS = {
     "select": "select over one and 1,000 channels",
     "calls": "calls in another interpreter",
     "posts": "calls posted to an interpreter",
+    "releases": "views dropped, until their owner has its buffers back",
     "views": "mappings as views, lists of large bytes",
     "clone": "values taken apart and put together again",
     "map": "isthmus map by engine",

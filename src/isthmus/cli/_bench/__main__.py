@@ -8,13 +8,24 @@ from __future__ import annotations
 import json
 import sys
 
-from isthmus.cli._bench import channels, cloning, hook, interpreters, mapping, posting, views, waiting
+from isthmus.cli._bench import (
+    channels,
+    cloning,
+    hook,
+    interpreters,
+    mapping,
+    posting,
+    releasing,
+    views,
+    waiting,
+)
 from isthmus.cli._bench.measure import FULL, QUICK
 
 GROUPS = (
     channels.GROUPS
     | waiting.GROUPS
     | posting.GROUPS
+    | releasing.GROUPS
     | views.GROUPS
     | cloning.GROUPS
     | mapping.GROUPS
