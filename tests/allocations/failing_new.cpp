@@ -3,10 +3,8 @@
 /// Nothing else of such a process is C++, so every block counted here is the extension's. What is allocated
 /// by CPython stays as it is: tests/python/scripts/no_memory.py is about that. The functions at the end are
 /// for ctypes.PyDLL: called with the GIL, on the thread whose allocations are to fail.
-#include "operators.hpp"
+#include "failing.hpp"
 
-#include <atomic>
-#include <cstdint>
 #include <utility>
 
 namespace {
@@ -16,8 +14,6 @@ thread_local std::uint64_t here = 0;
 /// The same for those of all threads together.
 std::atomic<std::uint64_t> anywhere{0};
 std::atomic<std::uint64_t> failed{0};
-/// Blocks that live.
-std::atomic<std::int64_t> blocks{0};
 
 bool due_anywhere() noexcept {
     std::uint64_t left = anywhere.load();
@@ -26,29 +22,14 @@ bool due_anywhere() noexcept {
     return left == 1;
 }
 
-bool due() noexcept {
+} // namespace
+
+bool allocations::due() noexcept {
     const bool now = (here != 0 && --here == 0) || due_anywhere();
     if (now) {
         failed.fetch_add(1);
     }
     return now;
-}
-
-} // namespace
-
-void* allocations::allocate(std::size_t size, std::size_t alignment) noexcept {
-    void* const at = due() ? nullptr : from_malloc(size, alignment);
-    if (at != nullptr) {
-        blocks.fetch_add(1);
-    }
-    return at;
-}
-
-void allocations::release(void* at) noexcept {
-    if (at != nullptr) {
-        blocks.fetch_sub(1);
-        std::free(at);
-    }
 }
 
 extern "C" {
@@ -72,6 +53,6 @@ void failing_new_resume(std::uint64_t paused) {
     here = paused;
 }
 std::int64_t failing_new_blocks() {
-    return blocks.load();
+    return allocations::blocks.load();
 }
 }

@@ -1,31 +1,17 @@
 /// The operator new and the system calls that faults.hpp makes fail.
 #include "faults.hpp"
 
-#include "allocations/operators.hpp"
+#include "allocations/failing.hpp"
 
 #include <cerrno>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
-using isthmus::core::test::faults::blocks;
 using isthmus::core::test::faults::due;
 
-// --- allocations
-
-void* allocations::allocate(std::size_t size, std::size_t alignment) noexcept {
-    void* const at = due() ? nullptr : from_malloc(size, alignment);
-    if (at != nullptr) {
-        blocks.fetch_add(1);
-    }
-    return at;
-}
-
-void allocations::release(void* at) noexcept {
-    if (at != nullptr) {
-        blocks.fetch_sub(1);
-        std::free(at);
-    }
+bool allocations::due() noexcept {
+    return isthmus::core::test::faults::due();
 }
 
 // --- system calls; the linker sends those of the core here (cmake/IsthmusTests.cmake)

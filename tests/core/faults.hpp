@@ -12,13 +12,17 @@
 #include <new>
 #include <system_error>
 
+namespace allocations {
+extern std::atomic<std::int64_t> blocks; // failing.hpp
+}
+
 namespace isthmus::core::test::faults {
+
+using allocations::blocks;
 
 /// Calls of this thread until the one that fails; 0: none will.
 inline thread_local std::size_t countdown = 0;
 inline thread_local bool fired = false;
-/// Blocks of operator new that live, of all threads.
-inline std::atomic<std::int64_t> blocks{0};
 
 /// Asked by each call that can be made to fail.
 inline bool due() noexcept {
