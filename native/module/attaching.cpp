@@ -1,7 +1,5 @@
 #include "module/attaching.hpp"
 
-#include "module/interpreters.hpp"
-
 #include "cpython/lifecycle.hpp"
 
 namespace isthmus::module {

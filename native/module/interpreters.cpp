@@ -1,5 +1,6 @@
 #include "module/interpreters.hpp"
 
+#include "module/attaching.hpp"
 #include "module/closed_event.hpp"
 #include "module/interpreter_object.hpp"
 #include "module/running.hpp"

@@ -13,9 +13,6 @@ void add_interpreter_type(PyObject* module);
 
 /// The one object for the interpreter with this CPython id, in the current interpreter. Throws python_error.
 [[nodiscard]] py::ref make_interpreter(state& s, std::int64_t number);
-/// The record of the interpreter with this id; attaches the runtime to one that somebody else made. Throws
-/// python_error: InterpreterNotFoundError.
-[[nodiscard]] core::interpreter_ref resolve(const state& s, std::int64_t number);
 
 /// Takes over the handle that attaching gave to the maker of an interpreter. Throws std::bad_alloc: the
 /// handle has ended.

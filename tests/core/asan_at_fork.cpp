@@ -1,8 +1,9 @@
 /// Makes a program under AddressSanitizer fit to fork beside threads that allocate, as it is without.
 ///
-/// glibc takes malloc's locks for a fork; AddressSanitizer takes its own from LLVM 18 and GCC 15 on
-/// (llvm-project#75290), so that a child of older ones waits for ever for a thread which it does not have.
-/// All memory of these programs comes by operator new: a fork waits until no thread is inside of it.
+/// glibc takes malloc's locks for a fork; AddressSanitizer takes its own from LLVM 18 on
+/// (llvm-project#75290), so that a child of older ones, GCC 12's among them, waits for ever for a thread
+/// which it does not have. All memory of these programs comes by operator new, but for a thread's as it
+/// starts: a fork waits until no thread is inside of it.
 #include "allocations/operators.hpp"
 
 #include <atomic>

@@ -96,25 +96,29 @@ def both_write() -> None:
 def nothing_placed_yet() -> None:
     """What processes forked from one with isthmus, but no placed object, make later is each one's own."""
     assert isthmus.stats().bytes_resident == 0
-    ready_r, ready_w = os.pipe()
     go_r, go_w = os.pipe()
 
-    def make_and_keep(number: int) -> None:
+    def make_and_keep(number: int, ready: int) -> None:
+        os.close(go_w)  # a parent that fails does not leave us waiting, nor a child that fails its parent
         isthmus.enable()
         kept = [payload(MIB, number + n) for n in range(8)]
         assert all(isthmus.describe(x)["slot"] is not None for x in kept)
-        os.write(ready_w, b"1")
+        os.write(ready, b"1")
         assert os.read(go_r, 1) == b"g"  # the others have made theirs meanwhile
         for n, each in enumerate(kept):
             assert each == payload(MIB, number + n)
 
-    pids = [in_child(lambda number=number: make_and_keep(number)) for number in (100, 200)]
+    children = []
+    for number in (100, 200):
+        ready_r, ready_w = os.pipe()
+        pid = in_child(lambda number=number, ready=ready_w: make_and_keep(number, ready))
+        os.close(ready_w)
+        children.append((pid, ready_r))
     isthmus.enable()
     mine = [payload(MIB, n) for n in range(8)]
-    for _ in pids:
-        assert os.read(ready_r, 1) == b"1"
-    os.write(go_w, b"g" * len(pids))
-    for pid in pids:
+    assert [os.read(ready, 1) for _, ready in children] == [b"1", b"1"]
+    os.write(go_w, b"gg")
+    for pid, _ in children:
         ended_well(pid)
     for n, each in enumerate(mine):
         assert each == payload(MIB, n)
