@@ -68,7 +68,7 @@ format: setup
 	@tools/lint.sh --fix
 
 clean:
-	rm -rf build dist src/isthmus/*.so* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist src/isthmus/*.so* src/isthmus/lib .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests bench examples tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 setup: .venv/pyvenv.cfg

@@ -11,8 +11,8 @@ if(NOT IS_ABSOLUTE "${isthmus_libfuzzer}")
 endif()
 
 target_compile_options(isthmus_options INTERFACE -fsanitize=fuzzer-no-link)
-target_sources(_isthmus PRIVATE "${PROJECT_SOURCE_DIR}/tests/fuzz/harness.cpp")
+target_sources(isthmus_python_library PRIVATE "${PROJECT_SOURCE_DIR}/tests/fuzz/harness.cpp")
 set_source_files_properties("${PROJECT_SOURCE_DIR}/tests/fuzz/harness.cpp" PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # The sanitizers' library is loaded before and has weak functions that do nothing with coverage: ours go first.
-target_link_options(_isthmus PRIVATE -shared-libasan -Wl,-Bsymbolic)
-target_link_libraries(_isthmus PRIVATE "${isthmus_libfuzzer}")
+target_link_options(isthmus_python_library PRIVATE -shared-libasan -Wl,-Bsymbolic)
+target_link_libraries(isthmus_python_library PRIVATE "${isthmus_libfuzzer}")

@@ -1,7 +1,9 @@
-# isthmus_add_layer(<name> [MODULE]): the target isthmus_<name> from native/<name>/**.
+# isthmus_add_layer(<name> [<layer it uses>...]): the static library isthmus_<name> from native/<name>/**, and
+# isthmus_<name>_headers, all that compiling against it needs.
 #
 # A layer sees only itself and the layers it links: the include path of each is a directory of the build
 # tree that holds one link, to that layer's sources. Including "crossing/x.hpp" from core does not compile.
+# Layers do not link each other: the shared libraries say which of them they hold (isthmus_add_library).
 function(isthmus_stage_layer name out)
     set(stage "${PROJECT_BINARY_DIR}/layers/${name}")
     file(MAKE_DIRECTORY "${stage}")
@@ -19,13 +21,12 @@ endfunction()
 function(isthmus_add_layer name)
     isthmus_layer_sources(${name} sources)
     isthmus_stage_layer(${name} stage)
-    if(NOT sources)
-        # A layer may still be headers only; a static library needs one source.
-        set(empty "${PROJECT_BINARY_DIR}/layers/${name}.cpp")
-        file(CONFIGURE OUTPUT "${empty}" CONTENT "")
-        set(sources "${empty}")
-    endif()
+    add_library(isthmus_${name}_headers INTERFACE)
+    target_include_directories(isthmus_${name}_headers INTERFACE "${stage}" "${PROJECT_SOURCE_DIR}/include")
+    target_link_libraries(isthmus_${name}_headers INTERFACE isthmus_options)
+    foreach(used IN LISTS ARGN)
+        target_link_libraries(isthmus_${name}_headers INTERFACE isthmus_${used}_headers)
+    endforeach()
     add_library(isthmus_${name} STATIC ${sources})
-    target_include_directories(isthmus_${name} PUBLIC "${stage}" "${PROJECT_SOURCE_DIR}/include")
-    target_link_libraries(isthmus_${name} PUBLIC isthmus_options)
+    target_link_libraries(isthmus_${name} PUBLIC isthmus_${name}_headers)
 endfunction()

@@ -1,4 +1,4 @@
-# The layers that know CPython, and the extension module isthmus._isthmus.
+# The layers that know CPython, the library isthmus::python, and the extension module isthmus._isthmus.
 find_package(Python 3.13 REQUIRED COMPONENTS Interpreter Development.Module)
 
 execute_process(
@@ -14,24 +14,24 @@ if(NOT isthmus_python_kind STREQUAL "cpython 0")
             "lay objects out differently and are not supported: use the ordinary build of the same version.")
 endif()
 
-isthmus_add_layer(cpython)
-target_link_libraries(isthmus_cpython PUBLIC isthmus_core Python::Module)
+isthmus_add_layer(cpython core)
+target_link_libraries(isthmus_cpython_headers INTERFACE Python::Module)
+isthmus_add_layer(crossing cpython)
+isthmus_add_layer(module crossing)
+target_compile_definitions(isthmus_module PRIVATE "ISTHMUS_VERSION=\"${PROJECT_VERSION}\"")
 
-isthmus_add_layer(crossing)
-target_link_libraries(isthmus_crossing PUBLIC isthmus_cpython)
+isthmus_add_library(isthmus_core_library isthmus_core core)
+isthmus_add_library(isthmus_python_library "isthmus_python${Python_VERSION_MAJOR}${Python_VERSION_MINOR}" cpython
+                    crossing module)
+target_link_libraries(isthmus_python_library PRIVATE isthmus_core_library)
 
-isthmus_layer_sources(module isthmus_module_sources)
-isthmus_stage_layer(module isthmus_module_stage)
-# Linked beside its place and then renamed: whoever imports the package meanwhile sees the old file or the new
-# one, whole, and a process that runs the old one keeps its pages.
-string(REPLACE "-o <TARGET>" "-o <TARGET>.new" CMAKE_CXX_CREATE_SHARED_MODULE "${CMAKE_CXX_CREATE_SHARED_MODULE}")
-list(APPEND CMAKE_CXX_CREATE_SHARED_MODULE "<CMAKE_COMMAND> -E rename <TARGET>.new <TARGET>")
-python_add_library(_isthmus MODULE WITH_SOABI ${isthmus_module_sources})
-target_include_directories(_isthmus PRIVATE "${isthmus_module_stage}")
-target_compile_definitions(_isthmus PRIVATE "ISTHMUS_VERSION=\"${PROJECT_VERSION}\"")
-target_link_libraries(_isthmus PRIVATE isthmus_crossing)
+# Only its entry: the same code runs in a process whose host linked the library, and there is one runtime.
+isthmus_stage_layer(extension isthmus_extension_stage)
+python_add_library(_isthmus MODULE WITH_SOABI "${PROJECT_SOURCE_DIR}/native/extension/extension.cpp")
+target_link_libraries(_isthmus PRIVATE isthmus_module_headers isthmus_python_library)
+# Beside it in a checkout and a wheel; under a prefix in the directory of libraries.
+set_target_properties(_isthmus PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/lib;$ORIGIN/../../.."
+                                          UNITY_BUILD OFF)
 if(ISTHMUS_PACKAGE_DIR)
     set_target_properties(_isthmus PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${ISTHMUS_PACKAGE_DIR}")
 endif()
-
-install(TARGETS _isthmus LIBRARY DESTINATION isthmus COMPONENT python)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = ("core", "cpython", "crossing", "module")
+LAYERS = ("core", "cpython", "crossing", "module", "extension")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">]+)[">]', re.MULTILINE)
 PYTHON_HEADER = re.compile(
     r"(python[\d.]+t?/)?(Python|pyconfig|patchlevel|structmember|frameobject|datetime)\.h$"
@@ -172,7 +172,7 @@ def test_the_right_direction_is_allowed(tmp_path: Path) -> None:
         (tmp_path / layer).mkdir()
         (tmp_path / layer / "own.hpp").write_text("#pragma once\n", encoding="utf-8")
     includes = "".join(f'#include "{layer}/own.hpp"\n' for layer in LAYERS) + "#include <Python.h>\n"
-    (tmp_path / "module" / "all.cpp").write_text(includes, encoding="utf-8")
+    (tmp_path / LAYERS[-1] / "all.cpp").write_text(includes, encoding="utf-8")
     assert layer_violations(tmp_path) == []
 
 

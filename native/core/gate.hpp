@@ -98,7 +98,7 @@ class gate {
     }
     static constexpr std::uint32_t shut_bit = std::uint32_t{1} << 31;
     static constexpr int every = 0x7fffffff;
-    static inline thread_local gate_entries here_;
+    static constinit thread_local gate_entries here_;
     futex::word word_{0};
 };
 

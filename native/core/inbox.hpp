@@ -78,7 +78,7 @@ class inbox {
         return oldest;
     }
 
-    static inline inbox_node closed_{};
+    static inbox_node closed_; ///< one in all shared libraries: its address is the mark
     std::atomic<inbox_node*> head_{nullptr};
     std::atomic<std::size_t> count_{0};
 };

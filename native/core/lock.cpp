@@ -8,6 +8,10 @@ constexpr int spins_before_sleep = 40;
 
 } // namespace
 
+#ifndef NDEBUG
+constinit thread_local unsigned held_locks::count_ = 0;
+#endif
+
 void short_lock::lock_slowly() noexcept {
     for (int i = 0; i < spins_before_sleep; ++i) {
         futex::relax();

@@ -33,7 +33,7 @@ class held_locks {
     }
 
   private:
-    static inline thread_local unsigned count_ = 0;
+    static constinit thread_local unsigned count_;
 #endif
 };
 

@@ -244,8 +244,3 @@ state& current_state() {
 }
 
 } // namespace isthmus::module
-
-PyMODINIT_FUNC PyInit__isthmus();
-PyMODINIT_FUNC PyInit__isthmus() {
-    return PyModuleDef_Init(&isthmus::module::definition);
-}

@@ -27,7 +27,8 @@ struct state {
     PyObject* queues_by_id = nullptr;           ///< likewise per queue
 };
 
-extern PyModuleDef definition;
+/// For the file that Python imports, which is apart from the library.
+[[gnu::visibility("default")]] extern PyModuleDef definition;
 
 /// Makes a type of the module's for one interpreter; `place`, in the module's state, owns it. Throws
 /// python_error.

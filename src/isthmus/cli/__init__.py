@@ -56,11 +56,13 @@ def _leave(status: int, stuck: bool) -> int:
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     from isthmus.cli import doctor, top
     from isthmus.cli import map as map_command
+    from isthmus.cli.cmakedir import CMakeDirectory
     from isthmus.cli.errors import OneLineParser
 
     parser: argparse.ArgumentParser = OneLineParser(
         prog="isthmus", description="Isolated interpreters that share bytes without copying."
     )
+    parser.add_argument("--cmakedir", action=CMakeDirectory)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser("map", help=map_command.SUMMARY, description=map_command.DESCRIPTION)
