@@ -14,15 +14,16 @@ if(NOT isthmus_python_kind STREQUAL "cpython 0")
             "lay objects out differently and are not supported: use the ordinary build of the same version.")
 endif()
 
-isthmus_add_layer(cpython core)
+isthmus_add_layer(cpython cxx)
 target_link_libraries(isthmus_cpython_headers INTERFACE Python::Module)
 isthmus_add_layer(crossing cpython)
 isthmus_add_layer(module crossing)
+isthmus_add_layer(host module)
 target_compile_definitions(isthmus_module PRIVATE "ISTHMUS_VERSION=\"${PROJECT_VERSION}\"")
 
-isthmus_add_library(isthmus_core_library isthmus_core core)
+isthmus_add_library(isthmus_core_library isthmus_core core cxx)
 isthmus_add_library(isthmus_python_library "isthmus_python${Python_VERSION_MAJOR}${Python_VERSION_MINOR}" cpython
-                    crossing module)
+                    crossing module host)
 target_link_libraries(isthmus_python_library PRIVATE isthmus_core_library)
 
 # Only its entry: the same code runs in a process whose host linked the library, and there is one runtime.

@@ -17,8 +17,15 @@ target_include_directories(isthmus_core_tests PRIVATE "${PROJECT_SOURCE_DIR}/tes
 target_link_libraries(isthmus_core_tests PRIVATE isthmus_core GTest::gtest_main)
 set_target_properties(isthmus_core_tests PROPERTIES ENABLE_EXPORTS ON) # names for backtrace_symbols_fd
 if(ISTHMUS_SANITIZE MATCHES "address")
-    target_sources(isthmus_core_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests/core/asan_at_fork.cpp")
+    foreach(program isthmus_core_tests isthmus_cxx_tests)
+        target_sources(${program} PRIVATE "${PROJECT_SOURCE_DIR}/tests/core/asan_at_fork.cpp")
+    endforeach()
 endif()
+# Those of the C++ interface, in tests/cxx.
+file(GLOB isthmus_cxx_test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/cxx/*_test.cpp")
+add_executable(isthmus_cxx_tests ${isthmus_cxx_test_sources})
+target_include_directories(isthmus_cxx_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+target_link_libraries(isthmus_cxx_tests PRIVATE isthmus_cxx isthmus_core GTest::gtest_main)
 add_executable(isthmus_fault_tests ${isthmus_fault_sources})
 target_include_directories(isthmus_fault_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests")
 target_link_libraries(isthmus_fault_tests PRIVATE isthmus_core GTest::gtest_main)
@@ -28,8 +35,8 @@ foreach(call mmap mremap madvise memfd_create ftruncate fcntl eventfd pthread_cr
     target_link_options(isthmus_fault_tests PRIVATE -Wl,--wrap=${call})
 endforeach()
 # Headers are most of what there is to compile: a few large batches.
-set_target_properties(isthmus_core_tests PROPERTIES UNITY_BUILD_BATCH_SIZE 10)
+set_target_properties(isthmus_core_tests isthmus_cxx_tests PROPERTIES UNITY_BUILD_BATCH_SIZE 10)
 # At test time, not at build time: a sanitized binary may need an environment that only ctest's caller sets.
-foreach(program isthmus_core_tests isthmus_fault_tests)
+foreach(program isthmus_core_tests isthmus_cxx_tests isthmus_fault_tests)
     gtest_discover_tests(${program} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
 endforeach()

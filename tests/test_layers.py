@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = ("core", "cpython", "crossing", "module", "extension")
+LAYERS = ("core", "cxx", "cpython", "crossing", "module", "host", "extension")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^">]+)[">]', re.MULTILINE)
 PYTHON_HEADER = re.compile(
     r"(python[\d.]+t?/)?(Python|pyconfig|patchlevel|structmember|frameobject|datetime)\.h$"
@@ -63,8 +63,8 @@ def file_violations(path: Path, layer: str, native: Path) -> list[str]:
             found.append(f"includes {name}: {top} comes after {layer}")
         elif top in LAYERS and name.endswith(".hpp") and not (native / name).is_file():
             found.append(f"includes {name}: no such header")
-        elif layer == "core" and PYTHON_HEADER.search(name):
-            found.append(f"includes {name}: core must not know Python")
+        elif layer in ("core", "cxx") and PYTHON_HEADER.search(name):
+            found.append(f"includes {name}: {layer} must not know Python")
     return found
 
 

@@ -10,18 +10,10 @@
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 namespace isthmus::py::compat {
-namespace {
 
-std::size_t character_size(form f) noexcept {
-    return f == form::ucs4 ? 4 : f == form::ucs2 ? 2 : 1;
-}
-
-std::size_t data_size(form f, std::int64_t length) noexcept {
-    // The terminator of a str is one character, of bytes one byte.
-    return (static_cast<std::size_t>(length) + 1) * character_size(f);
-}
-
-} // namespace
+using core::character_size;
+using core::data_size;
+using core::header_size;
 
 bool register_crossing(PyTypeObject* type, take_apart take) noexcept {
 #if PY_VERSION_HEX >= 0x030E0000

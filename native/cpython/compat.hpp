@@ -13,6 +13,7 @@
 
 #include "cpython/refs.hpp"
 
+#include "core/forms.hpp"
 #include "core/options.hpp"
 #include "core/slot.hpp"
 
@@ -187,16 +188,10 @@ inline constexpr bool builtins_want_a_frame = PY_VERSION_HEX < 0x030E0000;
     return added;
 }
 
-/// How an exact `bytes` or `str` begins. The values travel in core::slot_record::form.
-enum class form : std::uint8_t { none, bytes, ascii, latin1, ucs2, ucs4 };
-
-[[nodiscard]] constexpr std::size_t header_size(form f) noexcept {
-    return f == form::bytes   ? offsetof(PyBytesObject, ob_sval)
-           : f == form::ascii ? sizeof(PyASCIIObject)
-                              : sizeof(PyCompactUnicodeObject);
-}
-static_assert(offsetof(PyBytesObject, ob_sval) == 32 && sizeof(PyASCIIObject) == 40 &&
-                  sizeof(PyCompactUnicodeObject) == 56,
+using core::form;
+static_assert(offsetof(PyBytesObject, ob_sval) == core::bytes_header &&
+                  sizeof(PyASCIIObject) == core::ascii_header &&
+                  sizeof(PyCompactUnicodeObject) == core::text_header,
               "the inline bytes must fit between a header and the payload page");
 static_assert(sizeof(PyCompactUnicodeObject) <= core::header_room);
 
