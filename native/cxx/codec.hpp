@@ -1,0 +1,52 @@
+/// Values of the C++ interface as messages, in the format of core/wire.hpp, and back. No Python takes part: what
+/// only an interpreter can make sense of (instances, classes, pickles, big ints, ...) stays a message inside a
+/// value that can be passed on.
+///
+/// Any thread, no GIL.
+#pragma once
+
+#include <isthmus/value.hpp>
+
+#include "core/message.hpp"
+
+#include <memory>
+#include <mutex>
+
+namespace isthmus::detail {
+
+/// Throws not_shareable_error, std::bad_alloc. Large bytes and text travel as shares.
+[[nodiscard]] core::message encode(const value& v);
+
+/// Throws std::bad_alloc. Never fails otherwise: what can't be read becomes an object.
+[[nodiscard]] value decode(core::message m);
+
+/// A message that a value keeps as it came. Sent again it is copied, unless what travels in it (a channel's end,
+/// a view, a descriptor) can be given away only once: then the first send takes it, and later ones throw
+/// not_shareable_error.
+class object {
+  public:
+    explicit object(core::message m) noexcept : held_(std::move(m)) {}
+    /// Throws not_shareable_error, std::bad_alloc.
+    [[nodiscard]] core::message again() const;
+
+  private:
+    mutable std::mutex lock_;
+    mutable core::message held_;
+};
+
+/// An end of a channel, or a queue, inside a value. The channel classes derive from it.
+class handle {
+  public:
+    handle() = default;
+    handle(const handle&) = delete;
+    handle& operator=(const handle&) = delete;
+    virtual ~handle() = default;
+    /// As it travels: counted as in flight until it is received or dropped. Throws std::bad_alloc.
+    [[nodiscard]] virtual std::unique_ptr<core::attachment> pack() const = 0;
+};
+
+/// The handle for what travels; null: nothing that C++ knows (then the value stays an object). Consumes it only
+/// if it is known. Throws std::bad_alloc.
+[[nodiscard]] std::shared_ptr<const handle> unpack(std::unique_ptr<core::attachment>& travelling);
+
+} // namespace isthmus::detail

@@ -1,0 +1,40 @@
+/// What `isthmus::bytes` and `isthmus::text` hold, and the way in and out of them for the layers above: shares of
+/// slots, and characters as CPython stores them.
+///
+/// Any thread, no GIL.
+#pragma once
+
+#include <isthmus/bytes.hpp>
+
+#include "core/forms.hpp"
+#include "core/share.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+namespace isthmus::detail {
+
+/// The one way to what the classes of the interface keep private.
+struct access {
+    /// Another share of the slot that it lies in; null: it lies in none, and is to be copied.
+    [[nodiscard]] static core::share share_of(const bytes& b) noexcept;
+    [[nodiscard]] static core::share share_of(const text& t) noexcept;
+
+    /// What lies in the slot of `held`, which holds exact bytes (or text). Without a copy where there is room in
+    /// the host's window. Throws std::bad_alloc.
+    [[nodiscard]] static bytes bytes_from(core::share held);
+    [[nodiscard]] static text text_from(core::share held);
+
+    /// Whether the slot holds `bytes`; else it holds text.
+    [[nodiscard]] static bool holds_bytes(const core::share& held) noexcept;
+
+    /// Text of `length` items in that form: ascii, latin1, ucs2 or ucs4, the narrowest that fits. One copy.
+    [[nodiscard]] static text make_text(core::form form, const void* characters, std::size_t length);
+    /// ascii for empty text.
+    [[nodiscard]] static core::form form_of(const text& t) noexcept;
+    /// Its items, `character_size(form)` bytes each, without the terminator.
+    [[nodiscard]] static std::span<const std::byte> characters_of(const text& t) noexcept;
+};
+
+} // namespace isthmus::detail
