@@ -19,6 +19,7 @@ target_link_libraries(isthmus_cpython_headers INTERFACE Python::Module)
 isthmus_add_layer(crossing cpython)
 isthmus_add_layer(module crossing)
 isthmus_add_layer(host module)
+target_compile_definitions(isthmus_host PRIVATE "ISTHMUS_VERSION=\"${PROJECT_VERSION}\"")
 target_compile_definitions(isthmus_module PRIVATE "ISTHMUS_VERSION=\"${PROJECT_VERSION}\"")
 
 isthmus_add_library(isthmus_core_library isthmus_core core cxx)

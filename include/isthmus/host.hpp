@@ -31,19 +31,20 @@ template <typename C, typename R, typename... A>
 struct signature<R (C::*)(A...) noexcept> : signature<R (*)(A...)> {};
 } // namespace detail
 
-/// Makes `f` callable as `isthmus.host.name` in every interpreter, those that exist and those to come; replaces
-/// one of the same name, for calls that begin later. Before or after the runtime's start; any thread.
+/// Makes `f` callable as `isthmus.host.name` in every interpreter, those that exist and those to come;
+/// replaces one of the same name, for calls that begin later. Before or after the runtime's start; any
+/// thread.
 ///
-/// Python's arguments cross as for `Interpreter.call`, and become f's parameter types by isthmus::conversion; the
-/// result crosses back. f runs on the calling thread WITHOUT the GIL, so it may block, and several threads may be
-/// in it at once; to use the C API it enters the interpreter. What it throws reaches Python: python_error as the
-/// exception it was, if its class is a builtin one; type_error as TypeError, std::invalid_argument and
-/// std::domain_error as ValueError, std::out_of_range as IndexError, timeout_error as TimeoutError,
-/// closed_error as EOFError, std::bad_alloc as MemoryError, std::system_error as OSError, anything else as
-/// RuntimeError with its text.
+/// Python's arguments cross as for `Interpreter.call`, and become f's parameter types by isthmus::conversion;
+/// the result crosses back. f runs on the calling thread WITHOUT the GIL, so it may block, and several
+/// threads may be in it at once; to use the C API it enters the interpreter. What it throws reaches Python:
+/// python_error as the exception it was, if its class is a builtin one; type_error as TypeError,
+/// std::invalid_argument and std::domain_error as ValueError, std::out_of_range as IndexError, timeout_error
+/// as TimeoutError, closed_error as EOFError, std::bad_alloc as MemoryError, std::system_error as OSError,
+/// anything else as RuntimeError with its text.
 ///
-/// `name`: a Python identifier; std::invalid_argument if not. A callable that takes std::span<const value> gets
-/// all arguments as they are, any number.
+/// `name`: a Python identifier; std::invalid_argument if not. A callable that takes std::span<const value>
+/// gets all arguments as they are, any number.
 template <typename F> void define_host_function(std::string_view name, F f) {
     if constexpr (std::is_invocable_v<F&, std::span<const value>>) {
         detail::register_host_function(
@@ -64,14 +65,15 @@ template <typename F> void define_host_function(std::string_view name, F f) {
         detail::register_host_function(
             name,
             [f = std::move(f)](std::span<const value> given) mutable -> value {
-                return [&]<std::size_t... I>(std::index_sequence<I...>) -> value {
+                return [&]<std::size_t... I>(std::index_sequence<I...>)->value {
                     if constexpr (std::is_void_v<result>) {
                         f(given[I].template as<std::tuple_element_t<I, arguments>>()...);
                         return {};
                     } else {
                         return value(f(given[I].template as<std::tuple_element_t<I, arguments>>()...));
                     }
-                }(std::make_index_sequence<count>{});
+                }
+                (std::make_index_sequence<count>{});
             },
             static_cast<int>(count));
     }

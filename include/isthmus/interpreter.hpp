@@ -1,15 +1,15 @@
 /// Isolated interpreters, from C++.
 ///
-/// | call                     | thread and GIL                                                                  |
+/// | call                     | thread and GIL |
 /// |--------------------------|---------------------------------------------------------------------------------|
-/// | create, run, call, eval  | any thread; it holds no GIL but perhaps that of an `entered` scope. The thread   |
-/// |                          | takes the interpreter's GIL while code runs in it, and gives it back            |
-/// | post, interrupt, close   | any thread; as above                                                            |
-/// | function::operator()     | inside an `entered` scope of its interpreter, on that thread                    |
+/// | create, run, call, eval  | any thread; it holds no GIL but perhaps that of an `entered` scope. The
+/// thread   | |                          | takes the interpreter's GIL while code runs in it, and gives it
+/// back            | | post, interrupt, close   | any thread; as above | | function::operator()     | inside
+/// an `entered` scope of its interpreter, on that thread                    |
 ///
 /// An interpreter runs one `run`, `call` or `eval` at a time, as in PEP 734: another one meanwhile throws
-/// interpreter_error, unless it comes from a thread that is `entered` there. Posted calls wait instead. Arguments
-/// and results cross as described in value.hpp; nothing has run if an argument can't.
+/// interpreter_error, unless it comes from a thread that is `entered` there. Posted calls wait instead.
+/// Arguments and results cross as described in value.hpp; nothing has run if an argument can't.
 #pragma once
 
 #include <isthmus/bytes.hpp>
@@ -31,7 +31,6 @@ namespace isthmus {
 namespace detail {
 struct interpreter_state;
 struct function_state;
-struct access;
 } // namespace detail
 
 struct interpreter_options {
@@ -46,8 +45,8 @@ struct interpreter_options {
 
     std::optional<std::string> name = {}; ///< for people
     gil lock = gil::own;
-    /// Own memory (pymalloc state) needs the own GIL, and the main interpreter's the shared one; nullopt: what
-    /// goes with `lock`.
+    /// Own memory (pymalloc state) needs the own GIL, and the main interpreter's the shared one; nullopt:
+    /// what goes with `lock`.
     std::optional<bool> own_memory = {};
     std::optional<extensions> imports = {}; ///< nullopt: isolated with its own GIL, any with the shared one
     /// Its whole `sys.path`; nullopt: a copy of the main interpreter's at its start.
@@ -62,14 +61,14 @@ enum class interruption : std::uint8_t { keyboard_interrupt, system_exit, runtim
 
 class function;
 
-/// One interpreter. Movable; its destructor closes it, or, while something runs in it, leaves that to the end of
-/// the runtime. Objects may be used from several threads at once, but not moved meanwhile.
+/// One interpreter. Movable; its destructor closes it, or, while something runs in it, leaves that to the end
+/// of the runtime. Objects may be used from several threads at once, but not moved meanwhile.
 class [[gnu::visibility("default")]] interpreter {
   public:
-    /// Throws interpreter_error: no runtime, CPython refuses; std::invalid_argument: options that exclude each
-    /// other; std::bad_alloc.
+    /// Throws interpreter_error: no runtime, CPython refuses; std::invalid_argument: options that exclude
+    /// each other; std::bad_alloc.
     explicit interpreter(const interpreter_options& options = {});
-    interpreter(interpreter&&) noexcept;
+    interpreter(interpreter &&) noexcept;
     interpreter& operator=(interpreter&&) noexcept;
     ~interpreter();
 
@@ -104,11 +103,12 @@ class [[gnu::visibility("default")]] interpreter {
     value call_with(std::string_view name, std::vector<value> arguments,
                     std::vector<std::pair<std::string, value>> keywords = {});
 
-    /// Asks it to call a function at its next safe point, and does not wait: between two bytecodes of what runs
-    /// there, at once if it is idle or waits (api: Interpreter.post). None is lost; those of one thread keep their
-    /// order. The future throws as `call` does; if the interpreter closes first, interpreter_error. Its `get` is
-    /// std::future's: hold no GIL meanwhile.
-    template <typename... T> [[nodiscard]] std::future<value> post(std::string_view name, const T&... arguments) {
+    /// Asks it to call a function at its next safe point, and does not wait: between two bytecodes of what
+    /// runs there, at once if it is idle or waits (api: Interpreter.post). None is lost; those of one thread
+    /// keep their order. The future throws as `call` does; if the interpreter closes first,
+    /// interpreter_error. Its `get` is std::future's: hold no GIL meanwhile.
+    template <typename... T>
+    [[nodiscard]] std::future<value> post(std::string_view name, const T&... arguments) {
         return post_with(name, args(arguments...));
     }
     [[nodiscard]] std::future<value> post_with(std::string_view name, std::vector<value> arguments,
@@ -117,8 +117,8 @@ class [[gnu::visibility("default")]] interpreter {
     /// A function kept in the interpreter, for many calls from inside it. Throws as `call`.
     [[nodiscard]] isthmus::function function(std::string_view name);
 
-    /// Raises an exception in what runs there, at its next bytecode, or in its wait if it waits in isthmus; returns
-    /// at once. False: nothing runs. Code in C, time.sleep among it, finishes first.
+    /// Raises an exception in what runs there, at its next bytecode, or in its wait if it waits in isthmus;
+    /// returns at once. False: nothing runs. Code in C, time.sleep among it, finishes first.
     bool interrupt(interruption what = interruption::keyboard_interrupt);
 
     /// Ends it. A posted call that runs is waited for, those that wait fail. What it sent stays valid. Throws
@@ -126,37 +126,37 @@ class [[gnu::visibility("default")]] interpreter {
     void close();
 
   private:
-    friend detail::access;
     friend class entered;
+    explicit interpreter(std::shared_ptr<detail::interpreter_state> state) noexcept;
     std::shared_ptr<detail::interpreter_state> state_;
 };
 
-/// The calling thread runs in an interpreter, and holds its GIL, to the end of the scope: for the C API, or for
-/// many calls in a row. Nestable, also of different interpreters; scopes of a thread end in reverse order.
-/// The interpreter can't be closed meanwhile.
+/// The calling thread runs in an interpreter, and holds its GIL, to the end of the scope: for the C API, or
+/// for many calls in a row. Nestable, also of different interpreters; scopes of a thread end in reverse
+/// order. The interpreter can't be closed meanwhile.
 class [[gnu::visibility("default")]] entered {
   public:
     /// Throws interpreter_error: it is closed or closing; std::bad_alloc.
-    explicit entered(interpreter& in);
+    explicit entered(interpreter & in);
     entered(const entered&) = delete;
     entered& operator=(const entered&) = delete;
     ~entered();
 
   private:
-    std::shared_ptr<detail::interpreter_state> state_;
-    void* inside_ = nullptr;  ///< thread state made for the scope; null: the thread was there already
-    void* outside_ = nullptr; ///< thread state to go back to, or null
+    struct inside;
+    std::unique_ptr<inside> inside_;
 };
 
-/// A Python callable held in its interpreter. Movable; destroyed anywhere, before or after the interpreter closes.
+/// A Python callable held in its interpreter. Movable; destroyed anywhere, before or after the interpreter
+/// closes.
 class [[gnu::visibility("default")]] function {
   public:
-    function(function&&) noexcept;
+    function(function &&) noexcept;
     function& operator=(function&&) noexcept;
     ~function();
 
-    /// Calls it, inside an `entered` scope of its interpreter. Arguments and results do not cross: they are made
-    /// and read where they are. Throws as interpreter::call; interpreter_error elsewhere.
+    /// Calls it, inside an `entered` scope of its interpreter. Arguments and results do not cross: they are
+    /// made and read where they are. Throws as interpreter::call; interpreter_error elsewhere.
     template <typename... T> value operator()(const T&... arguments) {
         const value given[sizeof...(T) + 1] = {value(arguments)..., value()};
         return invoke(std::span(given, sizeof...(T)));

@@ -14,10 +14,16 @@ class [[gnu::visibility("default")]] python_error : public error {
     ~python_error() override;
 
     /// The name of its class; with its module, unless that is `builtins` or `__main__`.
-    [[nodiscard]] const std::string& type() const noexcept { return type_; }
-    [[nodiscard]] const std::string& message() const noexcept { return message_; }
+    [[nodiscard]] const std::string& type() const noexcept {
+        return type_;
+    }
+    [[nodiscard]] const std::string& message() const noexcept {
+        return message_;
+    }
     /// As Python prints it, with causes and contexts; ends with the line "Type: message".
-    [[nodiscard]] const std::string& traceback() const noexcept { return traceback_; }
+    [[nodiscard]] const std::string& traceback() const noexcept {
+        return traceback_;
+    }
 
   private:
     std::string type_;

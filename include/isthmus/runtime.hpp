@@ -1,7 +1,7 @@
 /// The one runtime of the process: CPython, and isthmus in it.
 ///
-/// A host starts it, or joins what is there: a CPython that the host initialised itself, or a Python program that
-/// loaded the host as an extension. The Python module and the host share it, whichever comes first.
+/// A host starts it, or joins what is there: a CPython that the host initialised itself, or a Python program
+/// that loaded the host as an extension. The Python module and the host share it, whichever comes first.
 #pragma once
 
 #include <isthmus/error.hpp>
@@ -27,23 +27,24 @@ struct runtime_options {
     bool signal_handlers = false;
 };
 
-/// While one lives, CPython runs. Move-only; all of them are one runtime, and the last one stops what was started.
+/// While one lives, CPython runs. Move-only; all of them are one runtime, and the last one stops what was
+/// started.
 class [[gnu::visibility("default")]] runtime {
   public:
-    /// Starts CPython unless it runs, and isthmus in it; the calling thread holds no GIL afterwards (if it did
-    /// before, it holds it again). May be called again after stop(), and by several threads, one of which starts.
-    /// Throws interpreter_error: CPython could not be initialised, the package isthmus is not found or of another
-    /// version.
+    /// Starts CPython unless it runs, and isthmus in it; the calling thread holds no GIL afterwards (if it
+    /// did before, it holds it again). May be called again after stop(), and by several threads, one of which
+    /// starts. Throws interpreter_error: CPython could not be initialised, the package isthmus is not found
+    /// or of another version.
     [[nodiscard]] static runtime start(const runtime_options& options = {});
 
-    runtime(runtime&& other) noexcept;
+    runtime(runtime && other) noexcept;
     runtime& operator=(runtime&& other) noexcept;
     /// stop(); what that throws is written to stderr.
     ~runtime();
 
-    /// Gives this object's part up. The last one closes all interpreters that isthmus made (what runs in them is
-    /// interrupted; after five seconds the process is left with status 1, as Python's own exit does) and, if
-    /// start() initialised CPython, finalises it, on the calling thread, which holds no GIL and is in no
+    /// Gives this object's part up. The last one closes all interpreters that isthmus made (what runs in them
+    /// is interrupted; after five seconds the process is left with status 1, as Python's own exit does) and,
+    /// if start() initialised CPython, finalises it, on the calling thread, which holds no GIL and is in no
     /// `entered` scope. Threads inside `entered` scopes are waited for. Idempotent.
     void stop();
 

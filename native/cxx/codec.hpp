@@ -1,6 +1,6 @@
-/// Values of the C++ interface as messages, in the format of core/wire.hpp, and back. No Python takes part: what
-/// only an interpreter can make sense of (instances, classes, pickles, big ints, ...) stays a message inside a
-/// value that can be passed on.
+/// Values of the C++ interface as messages, in the format of core/wire.hpp, and back. No Python takes part:
+/// what only an interpreter can make sense of (instances, classes, pickles, big ints, ...) stays a message
+/// inside a value that can be passed on.
 ///
 /// Any thread, no GIL.
 #pragma once
@@ -20,8 +20,8 @@ namespace isthmus::detail {
 /// Throws std::bad_alloc. Never fails otherwise: what can't be read becomes an object.
 [[nodiscard]] value decode(core::message m);
 
-/// A message that a value keeps as it came. Sent again it is copied, unless what travels in it (a channel's end,
-/// a view, a descriptor) can be given away only once: then the first send takes it, and later ones throw
+/// A message that a value keeps as it came. Sent again it is copied, unless what travels in it (a channel's
+/// end, a view, a descriptor) can be given away only once: then the first send takes it, and later ones throw
 /// not_shareable_error.
 class object {
   public:
@@ -45,8 +45,8 @@ class handle {
     [[nodiscard]] virtual std::unique_ptr<core::attachment> pack() const = 0;
 };
 
-/// The handle for what travels; null: nothing that C++ knows (then the value stays an object). Consumes it only
-/// if it is known. Throws std::bad_alloc.
+/// The handle for what travels; null: nothing that C++ knows (then the value stays an object). Consumes it
+/// only if it is known. Throws std::bad_alloc.
 [[nodiscard]] std::shared_ptr<const handle> unpack(std::unique_ptr<core::attachment>& travelling);
 
 } // namespace isthmus::detail

@@ -1,5 +1,5 @@
-/// What `isthmus::bytes` and `isthmus::text` hold, and the way in and out of them for the layers above: shares of
-/// slots, and characters as CPython stores them.
+/// What `isthmus::bytes` and `isthmus::text` hold, and the way in and out of them for the layers above:
+/// shares of slots, and characters as CPython stores them.
 ///
 /// Any thread, no GIL.
 #pragma once
@@ -21,8 +21,8 @@ struct access {
     [[nodiscard]] static core::share share_of(const bytes& b) noexcept;
     [[nodiscard]] static core::share share_of(const text& t) noexcept;
 
-    /// What lies in the slot of `held`, which holds exact bytes (or text). Without a copy where there is room in
-    /// the host's window. Throws std::bad_alloc.
+    /// What lies in the slot of `held`, which holds exact bytes (or text). Without a copy where there is room
+    /// in the host's window. Throws std::bad_alloc.
     [[nodiscard]] static bytes bytes_from(core::share held);
     [[nodiscard]] static text text_from(core::share held);
 

@@ -29,9 +29,7 @@ made_interpreter attach(core::message path, py::creation kind, std::optional<std
         made.record = furnish(std::move(path), kind);
         core::interpreters().name_it(*made.record, std::move(label));
     } catch (const py::python_error&) {
-        if (const std::optional<std::string> why = taken_error()) {
-            made.why = "isthmus can't attach to the new interpreter: " + *why;
-        }
+        made.why = taken_error().value_or(std::string{});
     } catch (const std::bad_alloc&) { // said by saying nothing
     }
     return made;
@@ -72,6 +70,9 @@ made_interpreter make_interpreter(const PyInterpreterConfig& config, core::messa
         PyThreadState_Swap(outside);
         if (outside != nullptr) {
             py::reap();
+        }
+        if (!made.why.empty()) {
+            made.why.insert(0, "isthmus can't attach to the new interpreter: ");
         }
         return made;
     }

@@ -5,6 +5,7 @@
 #include "module/closed_event.hpp"
 #include "module/descriptors.hpp"
 #include "module/ends.hpp"
+#include "module/host_functions.hpp"
 #include "module/inspection_functions.hpp"
 #include "module/interpreters.hpp"
 #include "module/memory_functions.hpp"
@@ -209,6 +210,9 @@ PyMethodDef functions[] = {
     {"inspection_snapshot", inspection_snapshot, METH_NOARGS, nullptr},
     {"identity", identity, METH_NOARGS, nullptr},
     {"doctor_facts", doctor_facts, METH_NOARGS, nullptr},
+    {"host_call", method(host_call), METH_FASTCALL, nullptr},
+    {"host_has", host_has, METH_O, nullptr},
+    {"host_names", host_names, METH_NOARGS, nullptr},
 #ifndef NDEBUG
     {"_touch_reference", method(touch_reference), METH_FASTCALL, nullptr},
 #endif

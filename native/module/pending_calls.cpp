@@ -39,13 +39,6 @@ class posted final : public core::posted_call {
 
   protected:
     void perform(core::interpreter& here) override {
-        struct busy {
-            explicit busy(core::interpreter& i) noexcept : in(i) {
-                in.current_call.begin(PyThread_get_thread_ident());
-            }
-            ~busy() { in.current_call.end(); }
-            core::interpreter& in;
-        } const mark(here);
         job work;
         work.call = std::move(cargo_);
         answer given = carry_out(here, work, wanted.load(std::memory_order_acquire));

@@ -278,6 +278,10 @@ answer work_there(core::interpreter& target, job work, core::current_run::number
 
 } // namespace
 
+core::message take_down(core::interpreter& here, PyObject* exception) {
+    return crossing::encode(here, capture(exception).get());
+}
+
 answer carry_out_for_host(core::interpreter& here, job& work, bool beside) {
     const running_main mark(here);
     if (mark.ok()) {
@@ -293,6 +297,13 @@ answer carry_out_for_host(core::interpreter& here, job& work, bool beside) {
 }
 
 answer carry_out(core::interpreter& here, job& work, bool wanted) {
+    struct busy {
+        explicit busy(core::interpreter& i) noexcept : in(i) {
+            in.current_call.begin(PyThread_get_thread_ident());
+        }
+        ~busy() { in.current_call.end(); }
+        core::interpreter& in;
+    } const mark(here);
     return attempt(here, work, {&here.current_call, core::current_run::next(), wanted});
 }
 

@@ -50,6 +50,7 @@ from isthmus._stats import Statistics, stats
 
 TYPE_CHECKING = False  # as typing's; importing that costs every new interpreter milliseconds
 if TYPE_CHECKING:
+    from isthmus import host as host
     from isthmus import inspection as inspection
     from isthmus._queues import (
         UNBOUND,
@@ -116,8 +117,8 @@ _LAZY = frozenset(name for name in __all__ if name not in globals())
 
 
 def __getattr__(name: str) -> object:
-    if name == "inspection":  # it needs dataclasses, json and socket
-        return __import__("isthmus.inspection", fromlist=(name,))
+    if name in ("host", "inspection"):  # this needs dataclasses, json and socket, and few use that
+        return __import__(f"isthmus.{name}", fromlist=(name,))
     # Exceptions and markers of queues derive from `queue`'s: who uses no queue need not import that.
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

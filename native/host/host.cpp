@@ -1,1 +1,0 @@
-#include "module/state.hpp"

@@ -1,0 +1,34 @@
+/// The calling thread of a host in an interpreter.
+#pragma once
+
+#include "cpython/lifecycle.hpp"
+
+#include "core/registry.hpp"
+
+namespace isthmus::host {
+
+/// Makes the calling thread run in an interpreter, and hold its GIL, to the end of the scope; it may hold
+/// another one, this one, or none before. The interpreter can't be closed meanwhile. Throws
+/// interpreter_error: it is closed or closing; std::bad_alloc.
+class inside {
+  public:
+    explicit inside(const core::interpreter_ref& record);
+    ~inside();
+    inside(const inside&) = delete;
+    inside& operator=(const inside&) = delete;
+
+    /// The thread ran in it before.
+    [[nodiscard]] bool was_there() const noexcept { return made_ == nullptr; }
+
+  private:
+    core::interpreter_ref record_;
+    py::run_permit permit_;
+    PyThreadState* made_ = nullptr;
+    PyThreadState* outside_ = nullptr;
+};
+
+/// The record of the main interpreter of CPython's current life. Throws interpreter_error: there is no
+/// runtime.
+[[nodiscard]] core::interpreter_ref main_record();
+
+} // namespace isthmus::host
