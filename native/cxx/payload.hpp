@@ -1,5 +1,5 @@
-/// What `isthmus::bytes` and `isthmus::text` hold, and the way in and out of them for the layers above: shares of
-/// slots, and characters as CPython stores them.
+/// What `isthmus::bytes` and `isthmus::text` hold, and the way in and out of them for the layers above:
+/// shares of slots, and characters as CPython stores them.
 ///
 /// Any thread, no GIL.
 #pragma once
@@ -21,8 +21,8 @@ struct access {
     [[nodiscard]] static core::share share_of(const bytes& b) noexcept;
     [[nodiscard]] static core::share share_of(const text& t) noexcept;
 
-    /// What lies in the slot of `held`, which holds exact bytes (or text). Without a copy where there is room in
-    /// the host's window. Throws std::bad_alloc.
+    /// What lies in the slot of `held`, which holds exact bytes (or text). Without a copy where there is room
+    /// in the host's window. Throws std::bad_alloc.
     [[nodiscard]] static bytes bytes_from(core::share held);
     [[nodiscard]] static text text_from(core::share held);
 
@@ -35,6 +35,16 @@ struct access {
     [[nodiscard]] static core::form form_of(const text& t) noexcept;
     /// Its items, `character_size(form)` bytes each, without the terminator.
     [[nodiscard]] static std::span<const std::byte> characters_of(const text& t) noexcept;
+
+    /// Of a send_channel, a recv_channel, a queue.
+    template <typename Of> [[nodiscard]] static const auto& end_of(const Of& o) noexcept { return o.end_; }
+    template <typename Of, typename End> [[nodiscard]] static Of with_end(std::shared_ptr<const End> end) {
+        return Of(std::move(end));
+    }
+    template <typename Case> [[nodiscard]] static const auto& on(const Case& c) noexcept { return c.on_; }
+    template <typename Case> [[nodiscard]] static const auto& offered(const Case& c) noexcept {
+        return c.what_;
+    }
 };
 
 } // namespace isthmus::detail
