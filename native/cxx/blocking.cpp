@@ -15,7 +15,7 @@ const gil_hooks* current_gil_hooks() noexcept {
     return installed_hooks.load(std::memory_order_acquire);
 }
 
-core::party& host() {
+core::party& host_party() {
     static const auto* const only = new std::shared_ptr<core::party>(core::party::create());
     return **only;
 }

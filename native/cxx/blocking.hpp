@@ -29,7 +29,7 @@ void set_gil_hooks(const gil_hooks* hooks) noexcept;
 
 /// The party of all C++ threads of the process. Never destroyed, never closed. Throws std::bad_alloc, at its
 /// first use only.
-[[nodiscard]] core::party& host();
+[[nodiscard]] core::party& host_party();
 
 /// Nothing: no limit.
 [[nodiscard]] core::futex::deadline deadline_of(patience timeout) noexcept;

@@ -16,11 +16,11 @@ std::string name_of(const core::queue& of) {
 
 channel_end::channel_end(std::shared_ptr<core::channel> of, core::end which)
     : of_(std::move(of)), which_(which) {
-    of_->add_holder(which_, host());
+    of_->add_holder(which_, host_party());
 }
 
 channel_end::~channel_end() {
-    of_->drop_holder(which_, host());
+    of_->drop_holder(which_, host_party());
 }
 
 std::unique_ptr<core::attachment> channel_end::pack() const {
@@ -37,11 +37,11 @@ bool channel_end::same(const handle& other) const noexcept {
 }
 
 queue_end::queue_end(std::shared_ptr<core::queue> of) : of_(std::move(of)) {
-    of_->add_holder(core::end::recv, host());
+    of_->add_holder(core::end::recv, host_party());
 }
 
 queue_end::~queue_end() {
-    of_->drop_holder(core::end::recv, host());
+    of_->drop_holder(core::end::recv, host_party());
 }
 
 std::unique_ptr<core::attachment> queue_end::pack() const {
