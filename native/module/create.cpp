@@ -3,6 +3,7 @@
 #include "module/arguments.hpp"
 #include "module/attaching.hpp"
 #include "module/interpreters.hpp"
+#include "module/making.hpp"
 
 #include "crossing/crossing.hpp"
 
@@ -15,39 +16,6 @@ namespace {
 using py::guarded;
 using py::ref;
 using py::require;
-
-/// Its own GIL and allocator state; threads, but no daemon threads; no fork or exec (they would take the
-/// process with them).
-constexpr PyInterpreterConfig isolated = {0, 0, 0, 1, 0, 1, PyInterpreterConfig_OWN_GIL};
-/// As before PEP 684: main's GIL and allocator state, everything allowed, extensions that refuse isolation
-/// too.
-constexpr PyInterpreterConfig legacy = {1, 1, 1, 1, 1, 0, PyInterpreterConfig_SHARED_GIL};
-
-/// H14: where the first import of datetime inside isolated interpreters corrupts the heap, main imports it
-/// first.
-void prepare_main_interpreter() {
-    if (!py::compat::datetime_wants_main_first) {
-        return;
-    }
-    core::interpreter main;
-    main.state = PyInterpreterState_Main();
-    if (main.state == PyInterpreterState_Get()) {
-        py::check(PyImport_ImportModule("datetime"));
-        return;
-    }
-    const py::entered inside(main);
-    const ref imported = ref::steal(PyImport_ImportModule("datetime"));
-    PyErr_Clear(); // then nobody can import it, and nothing is corrupted
-}
-
-/// In the new interpreter: sys.path, and the runtime's record. Throws python_error, set there.
-core::interpreter_ref furnish(core::message path, py::creation made) {
-    core::interpreter_ref record = py::attach_current(made);
-    const ref entries = crossing::decode(*record, std::move(path));
-    const ref list = require(PySequence_List(entries.get()));
-    require(PySys_SetObject("path", list.get()));
-    return record;
-}
 
 /// sys.path of the creator, strings only: other entries are for its own import hooks.
 core::message own_path(state& s) {
@@ -93,37 +61,15 @@ py::creation gil_of(PyObject* gil) {
 /// A new interpreter, idle; its record holds one handle, the caller's. Throws python_error.
 core::interpreter_ref make(state& s, py::creation kind, std::optional<std::string> label) {
     core::message path = own_path(s);
-    PyThreadState* const outside = PyThreadState_Swap(nullptr);
-    PyThreadState* inside = nullptr;
-    const PyStatus status =
-        Py_NewInterpreterFromConfig(&inside, kind == py::creation::own_gil ? &isolated : &legacy);
-    if (PyStatus_Exception(status) != 0) {
-        PyThreadState_Swap(outside);
-        py::fail(s.interpreter_error, "no interpreter could be created: %s",
-                 status.err_msg != nullptr ? status.err_msg : "unknown reason");
+    made_interpreter made = make_interpreter(kind == py::creation::own_gil ? isolated : legacy,
+                                             std::move(path), std::move(label));
+    if (made.record == nullptr && made.why.empty()) {
+        throw std::bad_alloc{};
     }
-    core::interpreter_ref record;
-    std::optional<std::string> why; // nothing: it is memory
-    try {
-        record = furnish(std::move(path), kind);
-        core::interpreters().name_it(*record, std::move(label));
-    } catch (const py::python_error&) {
-        why = taken_error();
-    } catch (const std::bad_alloc&) { // likewise
+    if (made.record == nullptr) {
+        py::fail(s.interpreter_error, "%s", made.why.c_str());
     }
-    if (record == nullptr) {
-        Py_EndInterpreter(inside);
-        PyThreadState_Swap(outside);
-        py::reap();
-        if (!why) {
-            throw std::bad_alloc{};
-        }
-        py::fail(s.interpreter_error, "isthmus can't attach to the new interpreter: %s", why->c_str());
-    }
-    PyThreadState_Clear(inside);
-    PyThreadState_Swap(outside);
-    PyThreadState_Delete(inside);
-    return record;
+    return std::move(made.record);
 }
 
 } // namespace

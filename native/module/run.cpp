@@ -1,5 +1,7 @@
 #include "module/run.hpp"
 
+#include "module/naming.hpp"
+
 #include "crossing/crossing.hpp"
 
 #include "cpython/interruption.hpp"
@@ -97,7 +99,9 @@ ref decode_all(core::interpreter& target, job& work, PyObject* main) {
         require(PyDict_SetItem(names.get(), name.get(), value.get()));
     }
     core::message& rest = work.call.empty() ? work.code : work.call;
-    ref given = rest.empty() ? ref{} : crossing::decode(target, std::move(rest));
+    ref given = work.named     ? decode_named(target, *work.named, main)
+                : rest.empty() ? ref{}
+                               : crossing::decode(target, std::move(rest));
     require(PyDict_Update(main, names.get()));
     return given;
 }
@@ -131,9 +135,11 @@ ref perform(const job& work, const ref& given, PyObject* main) {
     }
     if (work.source) {
         // Text that was decoded already: an encoding declared in its first lines says nothing about it.
-        PyCompilerFlags flags = {PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE, PY_MINOR_VERSION};
-        const ref code =
-            require(Py_CompileStringFlags(work.source->c_str(), "<string>", Py_file_input, &flags));
+        const int decoded = PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE;
+        PyCompilerFlags flags = {work.is == job::text::file ? 0 : decoded, PY_MINOR_VERSION};
+        const ref code = require(
+            Py_CompileStringFlags(work.source->c_str(), work.filename.c_str(),
+                                  work.is == job::text::expression ? Py_eval_input : Py_file_input, &flags));
         return require(PyEval_EvalCode(code.get(), main, main));
     }
     if (!given) {
@@ -167,7 +173,7 @@ void report(const core::interpreter& here) {
 
 /// As what others interrupt a job, and whether anybody wants to know how it went.
 struct circumstances {
-    core::current_run& as;
+    core::current_run* as; ///< null: others can't
     core::current_run::number number;
     bool wanted = true;
 };
@@ -178,11 +184,16 @@ ref decode_and_perform(core::interpreter& target, job& work, const circumstances
     const ref module = require(PyImport_AddModuleRef("__main__"));
     PyObject* const main = PyModule_GetDict(module.get());
     ref given;
-    py::interruptible scope(target, about.as, about.number, made.keyboard_ended);
+    std::optional<py::interruptible> scope;
+    if (about.as != nullptr) {
+        scope.emplace(target, *about.as, about.number, made.keyboard_ended);
+    }
     given = decode_all(target, work, main);
     stage = ended::with_exception;
     ref result = perform(work, given, main);
-    scope.finish();
+    if (scope) {
+        scope->finish();
+    }
     return result;
 }
 
@@ -262,13 +273,27 @@ answer work_there(core::interpreter& target, job work, core::current_run::number
         refused.how = ended::was_running;
         return refused;
     }
-    return attempt(target, work, {target.current, run});
+    return attempt(target, work, {&target.current, run});
 }
 
 } // namespace
 
+answer carry_out_for_host(core::interpreter& here, job& work, bool beside) {
+    const running_main mark(here);
+    if (mark.ok()) {
+        return attempt(here, work, {&here.current, core::current_run::next()});
+    }
+    PyErr_Clear(); // said by the answer, or of no account
+    if (beside) {
+        return attempt(here, work, {nullptr, 0});
+    }
+    answer refused;
+    refused.how = ended::was_running;
+    return refused;
+}
+
 answer carry_out(core::interpreter& here, job& work, bool wanted) {
-    return attempt(here, work, {here.current_call, core::current_run::next(), wanted});
+    return attempt(here, work, {&here.current_call, core::current_run::next(), wanted});
 }
 
 ref open_answer(state& s, std::int64_t number, answer given, bool as_itself) {

@@ -19,8 +19,24 @@ struct job {
         core::message value;
     };
 
+    enum class text : std::uint8_t {
+        statements,
+        expression, ///< its value is the result
+        file        ///< statements as they lie in a file: may say how they are encoded
+    };
+    /// A callable that is looked up where the job is done: "f" in `__main__` and the builtins,
+    /// "package.module.f", "package.module:C.f".
+    struct named_call {
+        std::string name;
+        std::vector<core::message> positional;
+        std::vector<named_message> keywords;
+    };
+
     std::vector<named_message> names;  ///< set in `__main__` before anything runs
     std::optional<std::string> source; ///< then run this text
+    text is = text::statements;
+    std::string filename = "<string>"; ///< of the text, for tracebacks
+    std::optional<named_call> named;   ///< or call this
     core::message code;                ///< or this marshalled code object
     core::message call;                ///< or call: a tuple of callable, arguments, keywords or None
     bool reset = false;                ///< or clear `__main__`
@@ -51,6 +67,10 @@ struct answer {
     bool keyboard_interrupt = false;            ///< the exception was one
     core::current_run::ending keyboard_ended{}; ///< whether it was Ctrl-C's
 };
+
+/// Does a job in the current interpreter, on a thread of a host's. In its `__main__`, unless code runs there
+/// already and `beside` allows that: then nobody can interrupt it. No error is set afterwards.
+[[nodiscard]] answer carry_out_for_host(core::interpreter& here, job& work, bool beside);
 
 /// Does a posted call in the current interpreter. Unless the answer is `wanted` it is empty, and an exception
 /// is reported as unraisable. No error is set afterwards.

@@ -1,0 +1,9 @@
+/// All of `isthmus::python`, and of `isthmus::core`.
+#pragma once
+
+#include <isthmus/core.hpp>
+#include <isthmus/executor.hpp>
+#include <isthmus/host.hpp>
+#include <isthmus/interpreter.hpp>
+#include <isthmus/python_error.hpp>
+#include <isthmus/runtime.hpp>
