@@ -60,6 +60,24 @@ class [[gnu::visibility("default")]] value {
 
     /// None.
     value() noexcept = default;
+    value(const value& other) {
+        copy_from(other);
+    }
+    value(value &&) noexcept = default;
+    value& operator=(const value& other) {
+        return *this = value(other); // which may be a part of this
+    }
+    value& operator=(value&& other) noexcept {
+        variant taken = std::move(other.held_); // likewise
+        held_.swap(taken);
+        return *this;
+    }
+    /// However deep: none of value's own operations recurses.
+    ~value() {
+        if (has_parts()) {
+            dismantle();
+        }
+    }
     template <typename T>
     requires(!std::same_as<std::remove_cvref_t<T>, value> &&
              requires(const std::remove_cvref_t<T>& v) {
@@ -99,7 +117,7 @@ class [[gnu::visibility("default")]] value {
     [[nodiscard]] std::string_view type_name() const noexcept;
 
     /// Of equal types and contents; objects and handles only if they are the same.
-    [[nodiscard]] bool operator==(const value& other) const = default;
+    [[nodiscard]] bool operator==(const value& other) const;
 
     /// Exactly this alternative.
     using variant = std::variant<std::monostate, bool, std::int64_t, double, bytes, text, list, tuple, dict,
@@ -119,6 +137,12 @@ class [[gnu::visibility("default")]] value {
 
   private:
     value(variant && held, int) : held_(std::move(held)) {}
+    [[nodiscard]] bool has_parts() const noexcept {
+        return holds<list>() || holds<tuple>() || holds<dict>();
+    }
+    void copy_from(const value& other);
+    void dismantle() noexcept;
+
     variant held_;
 };
 

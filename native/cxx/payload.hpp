@@ -17,6 +17,16 @@ namespace isthmus::detail {
 
 /// The one way to what the classes of the interface keep private.
 struct access {
+    /// Of a send_channel, a recv_channel, a queue.
+    template <typename Of> [[nodiscard]] static const auto& end_of(const Of& o) noexcept { return o.end_; }
+    template <typename Of, typename End> [[nodiscard]] static Of with_end(std::shared_ptr<const End> end) {
+        return Of(std::move(end));
+    }
+    template <typename Case> [[nodiscard]] static const auto& on(const Case& c) noexcept { return c.on_; }
+    template <typename Case> [[nodiscard]] static const auto& offered(const Case& c) noexcept {
+        return c.what_;
+    }
+
     /// Another share of the slot that it lies in; null: it lies in none, and is to be copied.
     [[nodiscard]] static core::share share_of(const bytes& b) noexcept;
     [[nodiscard]] static core::share share_of(const text& t) noexcept;
