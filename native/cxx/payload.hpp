@@ -1,5 +1,5 @@
-/// What `isthmus::bytes` and `isthmus::text` hold, and the way in and out of them for the layers above: shares of
-/// slots, and characters as CPython stores them.
+/// What `isthmus::bytes` and `isthmus::text` hold, and the way in and out of them for the layers above:
+/// shares of slots, and characters as CPython stores them.
 ///
 /// Any thread, no GIL.
 #pragma once
@@ -21,8 +21,8 @@ struct access {
     [[nodiscard]] static core::share share_of(const bytes& b) noexcept;
     [[nodiscard]] static core::share share_of(const text& t) noexcept;
 
-    /// What lies in the slot of `held`, which holds exact bytes (or text). Without a copy where there is room in
-    /// the host's window. Throws std::bad_alloc.
+    /// What lies in the slot of `held`, which holds exact bytes (or text). Without a copy where there is room
+    /// in the host's window. Throws std::bad_alloc.
     [[nodiscard]] static bytes bytes_from(core::share held);
     [[nodiscard]] static text text_from(core::share held);
 
@@ -35,6 +35,10 @@ struct access {
     [[nodiscard]] static core::form form_of(const text& t) noexcept;
     /// Its items, `character_size(form)` bytes each, without the terminator.
     [[nodiscard]] static std::span<const std::byte> characters_of(const text& t) noexcept;
+
+    /// The whole of what is published. `held` may be null if it is empty.
+    [[nodiscard]] static bytes whole_bytes(std::shared_ptr<const payload> held, std::size_t size) noexcept;
+    [[nodiscard]] static text whole_text(std::shared_ptr<const payload> held, std::size_t length) noexcept;
 };
 
 } // namespace isthmus::detail
