@@ -16,7 +16,7 @@ tar -C src --exclude='*.so' --exclude=__pycache__ -cf - isthmus | tar -C "$site"
 cp tests/coverage/sitecustomize.py "$site"
 
 status=0
-for program in isthmus_core_tests isthmus_fault_tests; do
+for program in isthmus_core_tests isthmus_cxx_tests isthmus_fault_tests; do
     # That one is about what only builds with checks count.
     "$build/$program" --gtest_brief=1 --gtest_filter=-held_locks.are_counted || status=$?
 done

@@ -31,6 +31,12 @@ class [[gnu::visibility("default")]] bytes {
     /// One copy of the data. Throws std::bad_alloc.
     explicit bytes(std::span<const std::byte> data);
     explicit bytes(std::string_view data);
+    bytes(const bytes&) noexcept;
+    bytes& operator=(const bytes&) noexcept;
+    /// What is moved from is empty.
+    bytes(bytes &&) noexcept;
+    bytes& operator=(bytes&&) noexcept;
+    ~bytes();
 
     [[nodiscard]] const std::byte* data() const noexcept {
         return data_;
@@ -106,6 +112,12 @@ class [[gnu::visibility("default")]] text {
     /// From UTF-8. Lone surrogates in the form of the codec "surrogatepass" are accepted, as Python's `str`
     /// may hold them. Throws std::invalid_argument if it is not UTF-8, std::bad_alloc.
     explicit text(std::string_view utf8);
+    text(const text&) noexcept;
+    text& operator=(const text&) noexcept;
+    /// What is moved from is empty.
+    text(text &&) noexcept;
+    text& operator=(text&&) noexcept;
+    ~text();
 
     /// Code points.
     [[nodiscard]] std::size_t length() const noexcept {

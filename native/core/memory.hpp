@@ -33,7 +33,8 @@ struct window {
     std::uint64_t frees = 0;                 ///< [G] clock for slot::stamp
     std::atomic<std::size_t> slots{0};       ///< live ones; written under [G], read by anybody
     std::atomic<std::size_t> slot_bytes{0};  ///< likewise: what was allocated in them
-    /// Called after the first post into an empty inbox; any thread, must not block. Null: nobody to wake.
+    /// Called after the first post into an empty inbox; any thread, under no lock of the core; must not
+    /// block. Null: nobody to wake.
     std::atomic<void (*)(window&)> wake{nullptr};
     void* waker = nullptr; ///< for `wake`; constant while it is set
 };
@@ -140,7 +141,8 @@ class memory_system {
     void touch(window& w, slot& s, std::size_t size, bool zero) noexcept;
     bool post(slot& s) noexcept;
     void free_orphan(slot& s) noexcept;            // [M]
-    void leave_block(window& w, slot& s) noexcept; // [M]
+    bool leave_block(window& w, slot& s) noexcept; // [M]
+    inbox_node* leave_blocks(window& w) noexcept;  // [M]
     void disown(window& w, slot& s) noexcept;      // [M]
     bool separate_in_child() noexcept;             // [M]
     bool remap_in_child(slot& s) noexcept;         // [M]

@@ -88,13 +88,30 @@ void memory_system::owner_gone(window& w) noexcept {
             give_back_orphan(s);
         }
     }
-    const std::lock_guard guard(lock_);
+    inbox_node* claimed = nullptr;
+    {
+        const std::lock_guard guard(lock_);
+        claimed = leave_blocks(w);
+    }
+    // Under no lock: whom a post wakes may free the block at once.
+    while (claimed != nullptr) {
+        auto& s = static_cast<slot&>(*claimed);
+        claimed = claimed->next_posted.load(std::memory_order_relaxed);
+        post_release(s);
+    }
+}
+
+/// The rest of owner_gone(). Returns the releases that are to be posted; a claimed slot's place in an inbox
+/// is free until then.
+inbox_node* memory_system::leave_blocks(window& w) noexcept {
+    inbox_node* claimed = nullptr;
     for (slot *s = all_, *next = nullptr; s != nullptr; s = next) {
         next = s->all_next;
         if (s->owner_window.load(std::memory_order_relaxed) == w.index) {
             disown(w, *s);
-        } else {
-            leave_block(w, *s);
+        } else if (leave_block(w, *s)) {
+            s->next_posted.store(claimed, std::memory_order_relaxed);
+            claimed = s;
         }
     }
     w.warm.fill(nullptr);
@@ -104,6 +121,7 @@ void memory_system::owner_gone(window& w) noexcept {
     // One call for all the private header pages and views of the interpreter that is gone.
     arena_.unmap(w.index, 0, arena_.capacity());
     w.taken = false;
+    return claimed;
 }
 
 /// A block of the owner that is gone: freed, or an orphan until its last share.
@@ -123,13 +141,13 @@ void memory_system::disown(window& w, slot& s) noexcept {
 }
 
 /// Somebody else's block, in which the interpreter that is gone may have left a twin (interned strings are
-/// never freed).
-void memory_system::leave_block(window& w, slot& s) noexcept {
+/// never freed). True: the caller posts the release of its slot.
+bool memory_system::leave_block(window& w, slot& s) noexcept {
     if (slot::clear(s.mapped, w.index)) {
         mappings_.fetch_sub(2, std::memory_order_relaxed);
     }
     if (!slot::clear(s.twins, w.index)) {
-        return;
+        return false;
     }
     statistics::add(counter::twins_dropped);
     statistics::add(counter::shares_dropped);
@@ -137,14 +155,12 @@ void memory_system::leave_block(window& w, slot& s) noexcept {
     case protocol::after_drop::still_shared:
         break;
     case protocol::after_drop::post_release:
-        if (post(s)) {
-            free_orphan(s);
-        }
-        break;
+        return true;
     case protocol::after_drop::free_block:
         free_orphan(s);
         break;
     }
+    return false;
 }
 
 // Fork (H3). Parent and child would share payload pages, header pages of owners included, and later blocks

@@ -123,7 +123,7 @@ options options::from_environment() {
     chosen.windows = static_cast<unsigned>(std::clamp<std::size_t>(windows, 2, max_windows));
     chosen.capacity =
         std::bit_floor(std::clamp(chosen.capacity, std::size_t{16} << 20, std::size_t{1} << 40));
-    chosen.threshold = std::clamp(chosen.threshold, page_size, std::size_t{16} << 20);
+    chosen.threshold = std::clamp(chosen.threshold, least_threshold, std::size_t{16} << 20);
     return chosen;
 }
 

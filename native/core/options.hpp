@@ -23,6 +23,9 @@ inline constexpr std::size_t header_room = 64;
 /// Offset of the object base in its block: the first page of a block is the header page.
 inline constexpr std::size_t object_offset = page_size - header_room;
 
+/// No smaller block ever enters a slot, whatever the options say.
+inline constexpr std::size_t least_threshold = page_size;
+
 [[nodiscard]] constexpr std::size_t round_to_page(std::size_t size) noexcept {
     return (size + page_size - 1) & ~(page_size - 1);
 }

@@ -35,6 +35,8 @@
 namespace isthmus::core {
 
 inline constexpr std::uint16_t no_window = 0xffff;
+/// slot::owner of what C++ code without an interpreter made. Interpreters' identities count up from 1.
+inline constexpr std::uint64_t host_owner = UINT64_MAX;
 
 /// What a twin is made of besides its payload pages. Written by the owner before the first share of a period
 /// leaves, then constant while shares > 0. A twin is built from this and never from another twin, whose
@@ -58,11 +60,12 @@ struct alignas(64) slot : inbox_node {
     std::atomic<use> state{use::none};
     std::uint8_t order = 0; ///< [M] block size is unit_size << order
     std::atomic<std::uint16_t> owner_window{
-        0};                              ///< [A] whose block this is; `no_window` once the owner is gone
-    std::atomic<std::uint64_t> owner{0}; ///< [A] identity of the interpreter that allocated it
-    std::size_t touched = 0;             ///< [G] bytes from the block's start that may be resident
-    std::atomic<std::size_t> bytes{0};   ///< [A] size of the allocation that lives here
-    std::uint64_t stamp = 0;             ///< [G] when it became idle, in frees of its window
+        0}; ///< [A] whose block this is; `no_window` once the owner is gone
+    std::atomic<std::uint64_t> owner{
+        0};                            ///< [A] identity of the interpreter that allocated it, or `host_owner`
+    std::size_t touched = 0;           ///< [G] bytes from the block's start that may be resident
+    std::atomic<std::size_t> bytes{0}; ///< [A] size of the allocation that lives here
+    std::uint64_t stamp = 0;           ///< [G] when it became idle, in frees of its window
 
     std::array<std::atomic<std::uint64_t>, max_windows / 64>
         mapped{}; ///< [A, set under M] windows that see it

@@ -9,6 +9,7 @@
 #include "cpython/twin.hpp"
 #include "cpython/waiting.hpp"
 
+#include "core/start.hpp"
 #include "core/stats.hpp"
 
 #include <cassert>
@@ -60,12 +61,10 @@ bool has_own_gil(PyInterpreterState* state) {
 void start_runtime() {
     static std::once_flag once;
     std::call_once(once, [] {
-        if (!core::memory().start(core::options::from_environment())) {
+        core::start();
+        if (!core::memory().started()) {
             why_copying.store(core::memory().space().why());
         }
-        // After the memory: a fork takes locks in the opposite order of these calls, and whoever attaches
-        // holds the registry's when it takes the memory's.
-        core::registry::prepare_for_fork();
     });
     if (core::memory().started() && !install_hook()) {
         throw python_error{};

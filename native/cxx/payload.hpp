@@ -45,6 +45,10 @@ struct access {
     [[nodiscard]] static core::form form_of(const text& t) noexcept;
     /// Its items, `character_size(form)` bytes each, without the terminator.
     [[nodiscard]] static std::span<const std::byte> characters_of(const text& t) noexcept;
+
+    /// The whole of what is published. `held` may be null if it is empty.
+    [[nodiscard]] static bytes whole_bytes(std::shared_ptr<const payload> held, std::size_t size) noexcept;
+    [[nodiscard]] static text whole_text(std::shared_ptr<const payload> held, std::size_t length) noexcept;
 };
 
 } // namespace isthmus::detail
