@@ -3,6 +3,7 @@
 #include "cpython/bytesio_guard.hpp"
 #include "cpython/current.hpp"
 #include "cpython/exit.hpp"
+#include "cpython/gil_hooks.hpp"
 #include "cpython/hook.hpp"
 #include "cpython/selftest.hpp"
 #include "cpython/threads.hpp"
@@ -62,6 +63,7 @@ void start_runtime() {
     static std::once_flag once;
     std::call_once(once, [] {
         core::start();
+        install_gil_hooks();
         if (!core::memory().started()) {
             why_copying.store(core::memory().space().why());
         }

@@ -50,7 +50,7 @@ void count_handle(interpreter_object& self) noexcept {
 /// Holds one handle, which the maker has counted.
 struct travelling_interpreter final : core::attachment {
     explicit travelling_interpreter(core::interpreter_ref r) noexcept
-        : record(std::move(r)), standard(record->number) {}
+        : record(std::move(r)), standard(record->created_here ? -1 : record->number) {}
     ~travelling_interpreter() override { drop_handle(record); }
     core::interpreter_ref record;
     standard_reference standard;

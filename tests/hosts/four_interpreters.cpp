@@ -12,7 +12,7 @@ int main(int, char** argv) {
     const isthmus::bytes sent = std::move(draft).publish();
     for (int i = 0; i < 4; ++i) {
         isthmus::interpreter in;
-        in.run("def back(data):\n    assert type(data) is bytes and data[-1:] == b'x'\n    return data");
+        in.run("def back(data):\n    assert type(data) is bytes and data[-1:] in b'mx'\n    return data");
         static_cast<void>(in.call("back", isthmus::bytes("warm")));
         const auto start = std::chrono::steady_clock::now();
         const auto got = in.call_as<isthmus::bytes>("back", sent);

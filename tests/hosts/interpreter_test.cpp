@@ -3,7 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
-#include <latch>
+#include <random>
 #include <thread>
 
 using hosts::start;

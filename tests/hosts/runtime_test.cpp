@@ -1,6 +1,5 @@
 #include "support.hpp"
 
-#include <latch>
 #include <thread>
 
 using hosts::start;
