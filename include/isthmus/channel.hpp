@@ -58,7 +58,7 @@ class [[gnu::visibility("default")]] channel_handle {
     [[nodiscard]] channel_statistics statistics() const noexcept;
     /// A descriptor that is readable while the end would not block, its end by close included: for poll,
     /// epoll, event loops. It stays isthmus's, and is valid while an object of this end lives. Throws
-    /// std::system_error.
+    /// released_error, std::system_error.
     [[nodiscard]] int fileno() const;
     [[nodiscard]] bool operator==(const channel_handle& other) const noexcept;
 
@@ -78,7 +78,8 @@ class [[gnu::visibility("default")]] send_channel : public channel_handle {
     void send(const value& what, patience timeout = std::nullopt);
     /// False: it would have to wait.
     bool send_nowait(const value& what);
-    /// All of them, in order, with fewer locks and wake-ups. Throws as send; `sent()` of none.
+    /// All of them, in order, with fewer locks and wake-ups. Throws as send; those before the one that failed
+    /// were sent.
     void send_many(std::span<const value> what, patience timeout = std::nullopt);
 
   private:
@@ -88,7 +89,8 @@ class [[gnu::visibility("default")]] send_channel : public channel_handle {
 
 class [[gnu::visibility("default")]] recv_channel : public channel_handle {
   public:
-    /// Throws timeout_error, closed_error (nothing will come any more), released_error, poisoned_error.
+    /// Throws timeout_error, closed_error (nothing will come any more), released_error, poisoned_error;
+    /// std::bad_alloc, which loses the value.
     [[nodiscard]] value recv(patience timeout = std::nullopt);
     /// As a T; a type_error loses the value.
     template <typename T> [[nodiscard]] T recv(patience timeout = std::nullopt) {
@@ -96,7 +98,8 @@ class [[gnu::visibility("default")]] recv_channel : public channel_handle {
     }
     /// Nothing: it would have to wait.
     [[nodiscard]] std::optional<value> recv_nowait();
-    /// Waits for one, then takes what else is there, `most` at most.
+    /// Waits for one, then takes what else is there, `most` at most. Throws as recv; std::invalid_argument if
+    /// `most` is 0; std::bad_alloc, which loses what was received.
     [[nodiscard]] std::vector<value> recv_many(std::size_t most, patience timeout = std::nullopt);
 
     /// `for (const value& each : channel)`: until the senders are gone.

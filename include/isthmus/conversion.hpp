@@ -192,6 +192,11 @@ template <> struct conversion<value::tuple> {
     static value to(const value::tuple& v) { return value::of(v); }
     static value::tuple from(const value& v) { return {detail::items_of(v)}; }
 };
+/// As its name says, though it is a vector of pairs.
+template <> struct conversion<value::dict> {
+    static value to(const value::dict& v) { return value::of(v); }
+    static value::dict from(const value& v) { return detail::pairs_of(v); }
+};
 
 template <typename K, typename V> struct conversion<std::map<K, V>> {
     static value to(const std::map<K, V>& v) { return detail::dict_of(v); }

@@ -14,7 +14,8 @@ class [[gnu::visibility("default")]] inbox {
     inbox();
     inbox(const inbox&) = delete;
     inbox& operator=(const inbox&) = delete;
-    /// What waits is dropped.
+    /// What waits is dropped. Owner, and no other thread may begin to use it; a post whose call does this may
+    /// be under way.
     ~inbox();
 
     /// Any thread; never blocks. Calls of one thread are run in the order in which it posted them. False:
@@ -44,7 +45,7 @@ class [[gnu::visibility("default")]] inbox {
     [[nodiscard]] bool post_node(std::unique_ptr<node> what);
 
     struct inside;
-    std::unique_ptr<inside> inside_;
+    std::shared_ptr<inside> inside_; ///< shared with posts under way
 };
 
 } // namespace isthmus

@@ -28,7 +28,7 @@ struct selected {
 
 /// Exactly one case happens: the first that is ready, fairly. Throws timeout_error; closed_error,
 /// released_error, poisoned_error of a case that can't go on; not_shareable_error; std::bad_alloc. No cases:
-/// waits until the time is over.
+/// waits until the time is over; std::invalid_argument if that is never.
 [[nodiscard, gnu::visibility("default")]] selected select(std::span<const select_case> cases,
                                                           patience timeout = std::nullopt);
 [[nodiscard]] inline selected select(std::initializer_list<select_case> cases,

@@ -49,7 +49,8 @@ void write(json_writer& out, const snapshot::interpreter_view& each) {
     out.field("slots", each.slots).field("slot_bytes", each.slot_bytes).end_object();
 }
 
-/// Channels know parties; people know ids. Parties whose interpreter is gone by now are left out.
+/// Channels know parties; people know ids. Parties without an interpreter are left out: it is gone by now, or
+/// they are C++ threads.
 class ids_of_parties {
   public:
     explicit ids_of_parties(const std::vector<snapshot::interpreter_view>& all) {

@@ -56,7 +56,7 @@ class queue_end final : public handle {
 /// The value of what was taken out of a queue. Throws interpreter_error for an item that is gone.
 [[nodiscard]] value taken_out(const core::queue& of, core::message m);
 
-/// How a reason for poison lies in the core, where Python's exceptions lie as well: core/wire.hpp, "poison".
+/// How a reason for poison lies in the core, where Python's exceptions lie as well (`_poison.py`).
 [[nodiscard]] std::string pack_reason(std::string_view reason);
 [[nodiscard]] std::string unpack_reason(const std::string& packed);
 
