@@ -16,7 +16,7 @@ from typing import Any
 early: list[Callable[[], None]] = []
 atexit.register(lambda: [handler() for handler in early])
 
-from common import MIB, exercise, payload, run_in_thread  # noqa: E402
+from common import MIB, PATIENCE, exercise, payload, run_in_thread  # noqa: E402
 
 import isthmus  # noqa: E402
 
@@ -48,7 +48,7 @@ def _runs(source: str, shared: dict[str, Any] | None = None) -> None:
     kept.append(
         run_in_thread(other, f"ready.send(1)\n{source}", {"ready": ready_s, **(shared or {})}, daemon=True)
     )
-    ready_r.recv(timeout=20)
+    ready_r.recv(timeout=PATIENCE)
 
 
 def idle() -> None:
@@ -115,7 +115,7 @@ def daemons_close_them() -> None:
         source = "try:\n    s.send(1)\n    while True: pass\nexcept KeyboardInterrupt: pass"
         run_in_thread(isthmus.create(), source, {"s": s}, daemon=True)
     for _ in range(6):
-        r.recv(timeout=20)
+        r.recv(timeout=PATIENCE)
     s.close()
 
 
@@ -131,7 +131,7 @@ def runs_again() -> None:
                 begun.set()
 
     threading.Thread(target=again, daemon=True).start()
-    assert begun.wait(20)
+    assert begun.wait(PATIENCE)
 
 
 def begins_to_run() -> None:
@@ -149,7 +149,7 @@ def runs_within_runs() -> None:
     """Code of the older interpreter waits for what it runs in the younger one."""
     r, s = isthmus.create_channel(None)
     _runs("isthmus.create().run('s.send(1)\\nwhile True: pass', s=s)", {"s": s})
-    r.recv(timeout=20)
+    r.recv(timeout=PATIENCE)
 
 
 def main_waits() -> None:
@@ -191,7 +191,7 @@ def traffic() -> None:
     for body in (feed, drain):
         threading.Thread(target=body, daemon=True).start()
     for _ in range(50):
-        back_r.recv(timeout=20)
+        back_r.recv(timeout=PATIENCE)
 
 
 def own_threads() -> None:
