@@ -69,6 +69,11 @@ def test_leaving_in_other_ways(state: str, way: str) -> None:
     assert done.stdout == "ready\n"
 
 
+def test_leaving_while_the_process_is_stopped() -> None:
+    """No time passes then: what runs gets all the time that it has to end by itself."""
+    assert run_script("leaving", "stands_still", "return").stderr == ""
+
+
 @pytest.mark.parametrize("state", ["blocked_for_ever", "swallows_all"])
 def test_leaving_while_code_never_ends(state: str) -> None:
     """Tearing the interpreter down would crash: the process says so and ends without finalising."""

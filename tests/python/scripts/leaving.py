@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -106,6 +107,33 @@ def swallows_one() -> None:
 
 def swallows_all() -> None:
     _runs(_SWALLOWING, {"times": 1_000_000})
+
+
+_LETS_IT_GO_ON = """
+import os, signal, sys, time
+pid = int(sys.argv[1])
+while open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "T":
+    time.sleep(0.01)
+time.sleep(6)
+os.kill(pid, signal.SIGCONT)
+"""
+
+
+def stands_still() -> None:
+    """The process is stopped while its exit waits, for longer than that has patience."""
+    kept.append(subprocess.Popen([sys.executable, "-I", "-c", _LETS_IT_GO_ON, str(os.getpid())]))
+    r, s = isthmus.create_channel()
+    source = """
+try:
+    import os, signal
+    s.send(1)
+    while True: pass
+except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(0.3)
+"""
+    _runs(source, {"s": s})
+    r.recv(timeout=PATIENCE)
 
 
 def daemons_close_them() -> None:
@@ -307,7 +335,7 @@ STATES = (
     idle, undelivered, python_loop, blocked_in_recv, blocked_in_send, blocked_in_sleep,
     blocked_for_ever, swallows_one, swallows_all, daemons_close_them, runs_again, begins_to_run,
     runs_within_runs, main_waits, traffic, own_threads, releases, finalizers, exit_handlers,
-    main_alone,
+    main_alone, stands_still,
 )  # fmt: skip
 WAYS = {
     "return": lambda: None,
