@@ -35,7 +35,7 @@ SHORTAGES = ("MemoryError", "OSError", "ImportError", "ModuleNotFoundError")
 MOST_LONGER = 60.0  # seconds it goes on for that
 #: Lets the table of interned strings grow beyond what a worker needs while there is memory: without, CPython
 #: 3.13 counts strings there that found no room, and crashes when the table does grow.
-ROOM = "import sys; room = [sys.intern(f'room {n}') for n in range(24_000)]"
+ROOM = "import sys; room = tuple(sys.intern(f'room {n}') for n in range(24_000))"
 
 
 class Place:
