@@ -50,7 +50,7 @@ class client {
     [[nodiscard]] std::string line() const {
         std::string got;
         char byte = 0;
-        while (recv(fd_, &byte, 1, 0) == 1 && byte != '\n') {
+        while (receive(byte) == 1 && byte != '\n') {
             got += byte;
         }
         return got;
@@ -58,11 +58,20 @@ class client {
     /// Nothing more comes, because the other side has closed the connection.
     [[nodiscard]] bool ended() const {
         char byte = 0;
-        const ssize_t got = recv(fd_, &byte, 1, 0);
+        const ssize_t got = receive(byte);
         return got == 0 || (got < 0 && errno == ECONNRESET);
     }
 
   private:
+    /// With a limit, unlike without, it is interrupted when the process was stopped and goes on.
+    [[nodiscard]] ssize_t receive(char& byte) const {
+        ssize_t got = 0;
+        do {
+            got = recv(fd_, &byte, 1, 0);
+        } while (got < 0 && errno == EINTR);
+        return got;
+    }
+
     int fd_;
     bool connected_ = false;
 };
