@@ -38,5 +38,5 @@ endforeach()
 set_target_properties(isthmus_core_tests isthmus_cxx_tests PROPERTIES UNITY_BUILD_BATCH_SIZE 10)
 # At test time, not at build time: a sanitized binary may need an environment that only ctest's caller sets.
 foreach(program isthmus_core_tests isthmus_cxx_tests isthmus_fault_tests)
-    gtest_discover_tests(${program} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+    gtest_discover_tests(${program} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 240)
 endforeach()

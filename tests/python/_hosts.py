@@ -1,4 +1,4 @@
-"""C++ hosts, built against the build of isthmus that runs the tests: as users build theirs, outside the tree."""
+"""C++ hosts, built against the build that runs the tests: as users build theirs, outside the tree."""
 
 from __future__ import annotations
 

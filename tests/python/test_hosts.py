@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import _hosts
+from _accounts import LIFE
 
 SOURCES = _hosts.ROOT / "tests" / "hosts"
-TIMEOUT = 300  # seconds for a process that hangs
+TIMEOUT = LIFE  # of a process that hangs
 
 
 @pytest.fixture(scope="module")
