@@ -423,10 +423,14 @@ TEST_F(channels, a_forked_child_uses_the_hosts_channels) {
     if (child == 0) {
         alarm(30);
         bool good = receiver.recv<std::string>() == "before";
-        auto [from, to] = create_channel();
-        std::thread other([end = to]() mutable { end.send(5, never_over); });
+        auto [from, to] = create_channel(1);
+        try {
+            static_cast<void>(from.recv(a_moment)); // sleeps
+            good = false;
+        } catch (const timeout_error&) {
+        }
+        to.send(5);
         good = good && from.recv<int>(never_over) == 5;
-        other.join();
         _exit(good ? 0 : 1);
     }
     int status = -1;
