@@ -112,10 +112,10 @@ TEST_F(channels, a_buffer_holds_as_much_as_was_said) {
     EXPECT_EQ(receiver.recv_nowait(), value(3));
     EXPECT_THROW(static_cast<void>(receiver.recv(no_wait)), timeout_error);
     EXPECT_THROW(static_cast<void>(receiver.recv(a_moment)), timeout_error);
-    const channel_statistics counts = sender.statistics();
-    EXPECT_EQ(counts.sent, 3U);
-    EXPECT_EQ(counts.received, 3U);
-    EXPECT_EQ(counts.dropped, 0U);
+    const channel_statistics seen = sender.statistics();
+    EXPECT_EQ(seen.sent, 3U);
+    EXPECT_EQ(seen.received, 3U);
+    EXPECT_EQ(seen.dropped, 0U);
 }
 
 TEST_F(channels, none_without_limit_waits) {
