@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 namespace isthmus {
 
@@ -21,7 +22,8 @@ class [[gnu::visibility("default")]] inbox {
     /// Any thread; never blocks. Calls of one thread are run in the order in which it posted them. False:
     /// closed; the call is dropped. Throws std::bad_alloc.
     template <typename Call> bool post(Call && call) {
-        return post_node(std::make_unique<holding<std::decay_t<Call>>>(std::forward<Call>(call)));
+        return post_node(
+            std::make_unique<holding<std::decay_t<Call>>>(std::in_place, std::forward<Call>(call)));
     }
     /// Owner: runs what was posted before, oldest first, and returns how many. What a call throws passes; the
     /// others wait for the next drain.
@@ -38,7 +40,7 @@ class [[gnu::visibility("default")]] inbox {
         virtual void run() = 0;
     };
     template <typename Call> struct holding final : node {
-        template <typename From> explicit holding(From&& from) : call(std::forward<From>(from)) {}
+        template <typename From> holding(std::in_place_t, From&& from) : call(std::forward<From>(from)) {}
         void run() override { call(); }
         Call call;
     };

@@ -97,7 +97,7 @@ class scanner {
     template <typename Number> [[nodiscard]] bool integer(token& t) noexcept {
         Number n{};
         const bool there = read(n);
-        t.integer = n;
+        t.integer = std::int64_t{1} * n; // a number, though clang-tidy takes one byte for a character
         return there;
     }
     [[nodiscard]] bool count(std::uint64_t& into) noexcept {

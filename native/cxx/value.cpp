@@ -39,7 +39,7 @@ value& first_part(value::variant& held) noexcept {
     if (auto* const items = sequence_in(held)) {
         return items->front();
     }
-    return std::get<value::dict>(held).front().first;
+    return std::get_if<value::dict>(&held)->front().first;
 }
 
 /// The last part that has parts itself, after those behind it were dropped. `linked`: the first part is not
@@ -53,7 +53,7 @@ value* last_with_parts(value::variant& held, bool linked) noexcept {
         }
         return nullptr;
     }
-    auto& pairs = std::get<value::dict>(held);
+    auto& pairs = *std::get_if<value::dict>(&held);
     for (; !pairs.empty(); pairs.pop_back()) {
         auto& [key, each] = pairs.back();
         if (parts_in(each) != 0) {
