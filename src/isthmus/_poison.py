@@ -1,7 +1,7 @@
 """What a channel was poisoned with, on its way to everybody who uses that channel.
 
-Packed it is 8 bytes, native byte order: how many follow that say it in words, as UTF-8 (for C++ threads); those;
-the exception, or nothing if it was C++ that poisoned the channel.
+Packed it is 8 bytes, native byte order: how many follow that say it in words, as UTF-8 (for C++ threads);
+those; the exception, or nothing if it was C++ that poisoned the channel.
 """
 
 from __future__ import annotations
