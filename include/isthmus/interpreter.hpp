@@ -100,8 +100,8 @@ class [[gnu::visibility("default")]] interpreter {
     template <typename R, typename... T> R call_as(std::string_view name, const T&... arguments) {
         return call(name, arguments...).template as<R>();
     }
-    value call_with(std::string_view name, std::vector<value> arguments,
-                    std::vector<std::pair<std::string, value>> keywords = {});
+    value call_with(std::string_view name, const std::vector<value>& arguments,
+                    const std::vector<std::pair<std::string, value>>& keywords = {});
 
     /// Asks it to call a function at its next safe point, and does not wait: between two bytecodes of what
     /// runs there, at once if it is idle or waits (api: Interpreter.post). None is lost; those of one thread
@@ -111,8 +111,9 @@ class [[gnu::visibility("default")]] interpreter {
     [[nodiscard]] std::future<value> post(std::string_view name, const T&... arguments) {
         return post_with(name, args(arguments...));
     }
-    [[nodiscard]] std::future<value> post_with(std::string_view name, std::vector<value> arguments,
-                                               std::vector<std::pair<std::string, value>> keywords = {});
+    [[nodiscard]] std::future<value> post_with(
+        std::string_view name, const std::vector<value>& arguments,
+        const std::vector<std::pair<std::string, value>>& keywords = {});
 
     /// A function kept in the interpreter, for many calls from inside it. Throws as `call`.
     [[nodiscard]] isthmus::function function(std::string_view name);

@@ -61,8 +61,8 @@ class promised final : public core::posted_call {
 } // namespace
 } // namespace host
 
-std::future<value> interpreter::post_with(std::string_view name, std::vector<value> arguments,
-                                          std::vector<std::pair<std::string, value>> keywords) {
+std::future<value> interpreter::post_with(std::string_view name, const std::vector<value>& arguments,
+                                          const std::vector<std::pair<std::string, value>>& keywords) {
     if (state_ == nullptr) {
         throw interpreter_error("this isthmus::interpreter was moved from");
     }

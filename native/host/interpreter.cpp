@@ -204,8 +204,8 @@ void interpreter::set(std::string_view name, const value& to) {
     static_cast<void>(do_there(state_of(state_), std::move(work)));
 }
 
-value interpreter::call_with(std::string_view name, std::vector<value> arguments,
-                             std::vector<std::pair<std::string, value>> keywords) {
+value interpreter::call_with(std::string_view name, const std::vector<value>& arguments,
+                             const std::vector<std::pair<std::string, value>>& keywords) {
     return do_there(state_of(state_), host::calling(name, arguments, keywords));
 }
 

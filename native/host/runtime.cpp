@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <ranges>
 #include <thread>
 #include <utility>
 
@@ -158,8 +159,8 @@ py::ref import_package() {
 /// Attached to main.
 void join_package(const runtime_options& options) {
     try {
-        for (auto each = options.path.rbegin(); each != options.path.rend(); ++each) {
-            add_to_path(*each, true);
+        for (const std::string& each : options.path | std::views::reverse) {
+            add_to_path(each, true);
         }
         const py::ref package = py::require(import_package().release());
         if (PyModule_GetDef(package.get()) != &module::definition) {

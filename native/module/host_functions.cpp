@@ -14,6 +14,7 @@
 
 #include "core/immortal.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <string>
@@ -51,7 +52,7 @@ std::shared_ptr<host_entry> find_entry(std::string_view name) {
 }
 
 /// How a call went, told without a GIL.
-struct outcome {
+struct call_outcome {
     core::message result;
     PyObject* kind = nullptr; ///< a class that all interpreters share; null: it went well
     std::string builtin;      ///< the name of the class instead
@@ -59,7 +60,7 @@ struct outcome {
 };
 
 /// In the handler of the exception.
-void tell_exception(outcome& of) {
+void tell_exception(call_outcome& of) {
     try {
         throw;
     } catch (const python_error& error) {
@@ -100,8 +101,8 @@ std::vector<value> values_of(std::vector<core::message>& messages) {
 
 /// Without the GIL. What is no std::exception passes through Python's frames as little as through ours: only
 /// CPython throws such, to end the thread (H16).
-outcome call_out(const host_entry& entry, std::vector<core::message>& messages) {
-    outcome told;
+call_outcome call_out(const host_entry& entry, std::vector<core::message>& messages) {
+    call_outcome told;
     try {
         const std::vector<value> arguments = values_of(messages);
         told.result = detail::encode(entry.call(arguments));
@@ -111,7 +112,7 @@ outcome call_out(const host_entry& entry, std::vector<core::message>& messages) 
     return told;
 }
 
-[[noreturn]] void raise(const outcome& told) {
+[[noreturn]] void raise(const call_outcome& told) {
     PyObject* kind = told.kind;
     ref found;
     if (!told.builtin.empty()) {
@@ -167,7 +168,7 @@ PyObject* host_call(PyObject* module, PyObject* const* args, Py_ssize_t count) {
         }
         const std::uint64_t began = py::life();
         PyThreadState* const saved = PyEval_SaveThread();
-        outcome told = call_out(*entry, messages);
+        call_outcome told = call_out(*entry, messages);
         py::reattach(saved, began);
         py::drain(here);
         if (told.kind != nullptr) {
@@ -210,11 +211,8 @@ namespace {
 bool is_plain_identifier(std::string_view name) noexcept {
     const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
     const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-    bool good = !name.empty() && letter(name.front()) && !name.starts_with("__");
-    for (const char each : name) {
-        good = good && (letter(each) || digit(each));
-    }
-    return good;
+    return !name.empty() && !digit(name.front()) && !name.starts_with("__") &&
+           std::ranges::all_of(name, [&](char c) { return letter(c) || digit(c); });
 }
 
 } // namespace

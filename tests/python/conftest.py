@@ -45,7 +45,16 @@ def settle(start: dict[str, object], patience: float = PATIENCE / 4) -> dict[str
 
 #: Files about Python code (the command line, the documentation, the stubs), which use of the extension what
 #: the other tests use, and those that take long and are run with the release build.
-_NOT_NATIVE = ("test_bench", "test_cli_*", "test_docs", "test_api", "cpython", "test_soak", "test_stress")
+_NOT_NATIVE = (
+    "test_bench",
+    "test_cli_*",
+    "test_docs",
+    "test_api",
+    "test_example*",
+    "cpython",
+    "test_soak",
+    "test_stress",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
