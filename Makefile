@@ -41,7 +41,7 @@ test-core: build/debug/build.ninja
 
 test-python: build
 	@tools/setup.sh test
-	@"$(PY)" -m pytest tests/python tests/test_layers.py -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@"$(PY)" -m pytest tests/python tests/test_layers.py -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart=0 $(PYTEST_ARGS)
 
 bench: build build/bench/build.ninja
 	@"$(CMAKE)" --build build/bench

@@ -7,7 +7,8 @@ file(GLOB isthmus_test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/co
 set(isthmus_fault_sources "${PROJECT_SOURCE_DIR}/tests/core/faults.cpp"
                           "${PROJECT_SOURCE_DIR}/tests/core/faults_test.cpp"
                           "${PROJECT_SOURCE_DIR}/tests/core/faults_inspector_test.cpp"
-                          "${PROJECT_SOURCE_DIR}/tests/core/faults_later_test.cpp")
+                          "${PROJECT_SOURCE_DIR}/tests/core/faults_later_test.cpp"
+                          "${PROJECT_SOURCE_DIR}/tests/cxx/faults_bytes_test.cpp")
 list(REMOVE_ITEM isthmus_test_sources ${isthmus_fault_sources})
 if(NOT isthmus_test_sources)
     message(FATAL_ERROR "ISTHMUS_BUILD_TESTS is on, but there is no tests/core/*_test.cpp")
@@ -16,19 +17,20 @@ add_executable(isthmus_core_tests ${isthmus_test_sources})
 target_include_directories(isthmus_core_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests")
 target_link_libraries(isthmus_core_tests PRIVATE isthmus_core GTest::gtest_main)
 set_target_properties(isthmus_core_tests PROPERTIES ENABLE_EXPORTS ON) # names for backtrace_symbols_fd
+# Those of the C++ interface, in tests/cxx.
+file(GLOB isthmus_cxx_test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/cxx/*_test.cpp")
+list(REMOVE_ITEM isthmus_cxx_test_sources ${isthmus_fault_sources})
+add_executable(isthmus_cxx_tests ${isthmus_cxx_test_sources})
+target_include_directories(isthmus_cxx_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+target_link_libraries(isthmus_cxx_tests PRIVATE isthmus_cxx isthmus_core GTest::gtest_main)
 if(ISTHMUS_SANITIZE MATCHES "address")
     foreach(program isthmus_core_tests isthmus_cxx_tests)
         target_sources(${program} PRIVATE "${PROJECT_SOURCE_DIR}/tests/core/asan_at_fork.cpp")
     endforeach()
 endif()
-# Those of the C++ interface, in tests/cxx.
-file(GLOB isthmus_cxx_test_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/cxx/*_test.cpp")
-add_executable(isthmus_cxx_tests ${isthmus_cxx_test_sources})
-target_include_directories(isthmus_cxx_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-target_link_libraries(isthmus_cxx_tests PRIVATE isthmus_cxx isthmus_core GTest::gtest_main)
 add_executable(isthmus_fault_tests ${isthmus_fault_sources})
 target_include_directories(isthmus_fault_tests PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-target_link_libraries(isthmus_fault_tests PRIVATE isthmus_core GTest::gtest_main)
+target_link_libraries(isthmus_fault_tests PRIVATE isthmus_cxx isthmus_core GTest::gtest_main)
 set_target_properties(isthmus_fault_tests PROPERTIES UNITY_BUILD OFF)
 # The system calls that faults.cpp can make fail.
 foreach(call mmap mremap madvise memfd_create ftruncate fcntl eventfd pthread_create socket bind listen renameat)
@@ -38,5 +40,5 @@ endforeach()
 set_target_properties(isthmus_core_tests isthmus_cxx_tests PROPERTIES UNITY_BUILD_BATCH_SIZE 10)
 # At test time, not at build time: a sanitized binary may need an environment that only ctest's caller sets.
 foreach(program isthmus_core_tests isthmus_cxx_tests isthmus_fault_tests)
-    gtest_discover_tests(${program} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+    gtest_discover_tests(${program} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 240)
 endforeach()

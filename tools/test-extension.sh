@@ -44,7 +44,7 @@ used=$("${run[@]}" -c 'import isthmus._isthmus as m; print(m.__file__)')
 [[ $used == "$site"/* ]] || { echo "isthmus: $used was imported, not the $preset build" >&2 && exit 1; }
 status=0
 rm -f "build/$preset"/report.*
-"${run[@]}" -m pytest tests/python -n auto --dist loadfile --no-loadscope-reorder "${pytest_options[@]}" "$@" || status=$?
+"${run[@]}" -m pytest tests/python -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart=0 "${pytest_options[@]}" "$@" || status=$?
 for report in "build/$preset"/report.*; do
     if [[ -s $report ]]; then cat "$report" && status=1; fi
 done

@@ -23,7 +23,7 @@ print(*p["project"]["dependencies"], *p["dependency-groups"]["test"], sep="\n")'
     if [[ $python == "$of_venv" ]]; then
         "$venv/bin/isthmus" doctor
     else
-        "$venv/bin/python" -m pytest tests/python -p no:cacheprovider -q -n auto --dist loadfile --no-loadscope-reorder
+        "$venv/bin/python" -m pytest tests/python -p no:cacheprovider -q -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart=0
     fi
 }
 

@@ -128,13 +128,16 @@ close_result refuse_and_wait(core::interpreter& record, bool resumed, last_threa
 
 } // namespace
 
-void wait_for_closers(core::futex::nanoseconds until) {
+void wait_for_closers(core::patience& patience) {
     Py_BEGIN_ALLOW_THREADS;
-    for (std::uint32_t now = closers.load(); now != 0; now = closers.load()) {
-        if (core::futex::wait(closers, now, until) == core::futex::wait_result::timed_out) {
-            break;
+    static_cast<void>(patience.outlasts([](core::futex::nanoseconds until) {
+        for (std::uint32_t now = closers.load(); now != 0; now = closers.load()) {
+            if (core::futex::wait(closers, now, until) == core::futex::wait_result::timed_out) {
+                return false;
+            }
         }
-    }
+        return true;
+    }));
     Py_END_ALLOW_THREADS;
 }
 

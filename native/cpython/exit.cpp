@@ -10,6 +10,7 @@
 
 #include "core/death_notice.hpp"
 #include "core/errand.hpp"
+#include "core/immortal.hpp"
 #include "core/inspector.hpp"
 #include "core/stats.hpp"
 
@@ -20,7 +21,12 @@ namespace isthmus::py {
 namespace {
 
 constexpr char still_runs[] = "still runs at exit and can't be interrupted";
-constexpr core::futex::nanoseconds patience = 5'000'000'000; // for runs that must stop when the process exits
+constexpr core::futex::nanoseconds for_runs_to_stop = 5'000'000'000;
+
+/// The exit's, for all that runs then. Threads that outlive the exit's look at it.
+struct exit_patience : core::patience {
+    exit_patience() noexcept : patience(for_runs_to_stop) {}
+};
 
 /// Precondition: attached. Gives the GIL up while it waits.
 void stop_helper(core::interpreter& of) {
@@ -38,25 +44,27 @@ void stop_threads(core::interpreter& of) {
 }
 
 /// The process exits. False: runs in `record` did not stop in time.
-bool stop_runs(const core::interpreter_ref& record, core::futex::nanoseconds until) {
-    begin_stopping(record, until); // unless they were told with the others
+bool stop_runs(const core::interpreter_ref& record, core::patience& patience) {
+    begin_stopping(record, patience); // unless they were told with the others
     bool stopped = false;
     Py_BEGIN_ALLOW_THREADS;
-    stopped = wait_until_stopped(*record, until);
+    stopped =
+        patience.outlasts([&](core::futex::nanoseconds until) { return wait_until_stopped(*record, until); });
     Py_END_ALLOW_THREADS;
     return stopped;
 }
 
 /// The process exits. False: the posted call that runs in `record` did not stop in time.
-bool stop_calls(const core::interpreter_ref& record, core::futex::nanoseconds until) {
+bool stop_calls(const core::interpreter_ref& record, core::patience& patience) {
     record->calls.shut();
     if (!record->calls.anybody_inside()) {
         return true;
     }
-    begin_stopping(record, until);
+    begin_stopping(record, patience);
     bool stopped = false;
     Py_BEGIN_ALLOW_THREADS;
-    stopped = record->calls.wait_until_empty(until);
+    stopped = patience.outlasts(
+        [&](core::futex::nanoseconds until) { return record->calls.wait_until_empty(until); });
     Py_END_ALLOW_THREADS;
     return stopped;
 }
@@ -90,17 +98,18 @@ bool is_ours(const core::interpreter& record) noexcept {
 }
 
 /// The process exits: one that isthmus made ends, or the process without it.
-void end_at_exit(const core::interpreter_ref& record, core::futex::nanoseconds until) try {
-    if (!stop_calls(record, until)) {
+void end_at_exit(const core::interpreter_ref& record, core::patience& patience) try {
+    if (!stop_calls(record, patience)) {
         leave_without_finalising(*record, still_runs);
     }
     close_result result = close_interpreter(record);
-    if (result == close_result::running && stop_runs(record, until)) {
+    if (result == close_result::running && stop_runs(record, patience)) {
         result = close_interpreter(record);
     }
     if (result == close_result::threads) {
         record->side->begin_close(); // wakes those that wait in isthmus
-        if (end_threads_nobody_joins(*record, core::futex::now() + patience)) {
+        core::patience for_threads(for_runs_to_stop);
+        if (end_threads_nobody_joins(*record, for_threads)) {
             result = close_interpreter(record);
         }
     }
@@ -113,23 +122,23 @@ void end_at_exit(const core::interpreter_ref& record, core::futex::nanoseconds u
 
 void main_exits(core::interpreter& main) {
     finalise_here();
-    const core::futex::nanoseconds until = core::futex::now() + patience;
+    core::patience& patience = core::immortal<exit_patience>();
     // All at once: code in one may wait for what it runs in another.
     core::interpreters().for_each([&](const core::interpreter_ref& record) {
         record->calls.shut();
         if (record->calls.anybody_inside() || (is_ours(*record) && is_running(*record))) {
-            begin_stopping(record, until);
+            begin_stopping(record, patience);
         }
     });
     core::interpreters().for_each([&](const core::interpreter_ref& record) {
         if (is_ours(*record)) {
-            end_at_exit(record, until);
+            end_at_exit(record, patience);
         }
     });
-    wait_for_closers(until);
+    wait_for_closers(patience);
     // Those that somebody else made end later, when no helper can take a GIL any more.
     core::interpreters().for_each([&](const core::interpreter_ref& record) {
-        if (!stop_calls(record, until)) {
+        if (!stop_calls(record, patience)) {
             leave_without_finalising(*record, still_runs);
         }
         keep_everybody_out(*record);

@@ -3,6 +3,8 @@
 
 #include "cpython/lifecycle.hpp"
 
+#include "core/patience.hpp"
+
 namespace isthmus::py {
 
 /// Registers the current interpreter's exit handler: shuts its gate before CPython tears it down (H6, H7);
@@ -14,8 +16,8 @@ void register_exit(const core::interpreter_ref& record);
 void keep_everybody_out(core::interpreter& record);
 
 /// A daemon thread that drops the last reference to an interpreter closes it, and must be back before CPython
-/// finalises: it would be ended inside. Attached to main.
-void wait_for_closers(core::futex::nanoseconds until);
+/// finalises: it would be ended inside, which happens to it when `patience` is over. Attached to main.
+void wait_for_closers(core::patience& patience);
 
 /// The interpreter state no longer exists: settles everything about it. Any GIL but its own.
 void settle_gone(const core::interpreter_ref& record);

@@ -68,7 +68,7 @@ bool carry(void* context) {
 
 struct stopping {
     core::interpreter_ref record;
-    nanoseconds until;
+    core::patience& patience;
 };
 
 /// A thread of its own, because the one that makes the process exit waits for others, too.
@@ -86,7 +86,15 @@ void* interrupt_until_stopped(void* argument) {
         return wait_until_stopped(record, until) && record.calls.wait_until_empty(until);
     };
     bool stopped = has_stopped(0);
-    while (!stopped && core::futex::now() < task->until) {
+    bool over = false;
+    const auto wait_for = [&](nanoseconds span) {
+        const nanoseconds end = core::futex::now() + span;
+        do {
+            stopped = has_stopped(std::min(end, core::futex::now() + core::patience::look_every));
+            over = !stopped && task->patience.is_over();
+        } while (!stopped && !over && core::futex::now() < end);
+    };
+    while (!stopped && !over) {
         const std::uint32_t before = deliveries();
         record.current.ask_at_exit(PyExc_KeyboardInterrupt);
         record.current_call.ask_at_exit(PyExc_KeyboardInterrupt);
@@ -94,11 +102,11 @@ void* interrupt_until_stopped(void* argument) {
             break;
         }
         do {
-            stopped = has_stopped(std::min(core::futex::now() + pause, task->until));
-        } while (!stopped && has_requests(record) && core::futex::now() < task->until);
+            wait_for(pause);
+        } while (!stopped && !over && has_requests(record));
         const bool reached = deliveries() != before;
         if (!stopped && reached) {
-            stopped = has_stopped(std::min(core::futex::now() + for_the_code_to_end, task->until));
+            wait_for(for_the_code_to_end);
         }
         pause = reached ? shortest : std::min(2 * pause, longest);
     }
@@ -186,14 +194,14 @@ interrupted interrupt_run(const core::interpreter_ref& record, PyObject* excepti
                                      : interrupted::no_thread;
 }
 
-void begin_stopping(const core::interpreter_ref& record, nanoseconds until) noexcept {
+void begin_stopping(const core::interpreter_ref& record, core::patience& patience) noexcept {
     record->side->begin_close();
     if (record->stopping.exchange(true)) {
         return;
     }
     pthread_t thread{};
-    // Without memory or a thread for it nobody interrupts: what runs has until `until` to end by itself.
-    std::unique_ptr<stopping> task(new (std::nothrow) stopping{record, until});
+    // Without memory or a thread for it nobody interrupts: what runs may end by itself in that time.
+    std::unique_ptr<stopping> task(new (std::nothrow) stopping{record, patience});
     if (task != nullptr && pthread_create(&thread, nullptr, interrupt_until_stopped, task.get()) == 0) {
         static_cast<void>(task.release());
         pthread_detach(thread);

@@ -8,6 +8,7 @@
 
 #include "cpython/refs.hpp"
 
+#include "core/patience.hpp"
 #include "core/registry.hpp"
 
 namespace isthmus::py {
@@ -51,9 +52,9 @@ void end_courier(core::interpreter& record) noexcept;
 
 /// From now on no run of isthmus begins in `record`, its waits fail, and the code of its current runs, and of
 /// the posted call that runs there (`calls` is shut), is interrupted: by a KeyboardInterrupt, at once and
-/// again each second until none is left, since code may catch one, or lose it in a finalizer. Gives up at
-/// `until`. Returns at once; the first time counts. Any GIL or none.
-void begin_stopping(const core::interpreter_ref& record, core::futex::nanoseconds until) noexcept;
+/// again each second until none is left, since code may catch one, or lose it in a finalizer. Gives up when
+/// `patience` is over, which lives for ever. Returns at once; the first time counts. Any GIL or none.
+void begin_stopping(const core::interpreter_ref& record, core::patience& patience) noexcept;
 
 /// True once no run is left there; false if `until` passed first. No GIL: the runs need theirs, and their
 /// callers' too.

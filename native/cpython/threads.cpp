@@ -119,18 +119,16 @@ bool has_threads_nobody_joins(core::interpreter& record) {
     return !nobody_stays_by(record, core::futex::now() + a_while);
 }
 
-bool end_threads_nobody_joins(core::interpreter& record, core::futex::nanoseconds until) {
+bool end_threads_nobody_joins(core::interpreter& record, core::patience& patience) {
     constexpr core::futex::nanoseconds for_them_to_end = 1'000'000'000;
-    for (;;) {
-        count_staying(record, true);
-        const core::futex::nanoseconds now = core::futex::now();
-        if (nobody_stays_by(record, std::min(until, now + for_them_to_end))) {
-            return true;
+    core::futex::nanoseconds told = -for_them_to_end;
+    return patience.outlasts([&](core::futex::nanoseconds until) {
+        if (core::futex::now() >= told + for_them_to_end) {
+            told = core::futex::now();
+            count_staying(record, true);
         }
-        if (core::futex::now() > until) {
-            return false;
-        }
-    }
+        return nobody_stays_by(record, until);
+    });
 }
 
 } // namespace isthmus::py

@@ -4,6 +4,7 @@
 
 #include "cpython/refs.hpp"
 
+#include "core/patience.hpp"
 #include "core/registry.hpp"
 
 namespace isthmus::py {
@@ -17,7 +18,7 @@ void forget_refused_threads() noexcept;
 [[nodiscard]] bool has_threads_nobody_joins(core::interpreter& record);
 
 /// Raises SystemExit in them, again each second, since code may swallow one, and waits until they have ended:
-/// false if they have not by `until`. As above.
-[[nodiscard]] bool end_threads_nobody_joins(core::interpreter& record, core::futex::nanoseconds until);
+/// false if they have not when `patience` is over. As above.
+[[nodiscard]] bool end_threads_nobody_joins(core::interpreter& record, core::patience& patience);
 
 } // namespace isthmus::py

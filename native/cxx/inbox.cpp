@@ -23,7 +23,7 @@ struct inbox::inside {
         std::uint64_t number = 0; ///< in order of arrival
     };
 
-    ~inside() {
+    void drop_all() noexcept {
         take(true);
         while (next_before(std::numeric_limits<std::uint64_t>::max()) != nullptr) {
         }
@@ -90,7 +90,7 @@ struct inbox::inside {
 inbox::inbox() : inside_(std::make_shared<inside>()) {}
 
 inbox::~inbox() {
-    inside_->take(true);
+    inside_->drop_all();
 }
 
 bool inbox::post_node(std::unique_ptr<node> what) {

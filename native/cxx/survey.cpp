@@ -65,7 +65,7 @@ bool survey::take() {
     case tag::octets:
         return leaf();
     default:
-        return deliver(1, 0);
+        return deliver({});
     }
 }
 
@@ -75,22 +75,27 @@ bool survey::knows(const core::attachment* travelling) noexcept {
 
 bool survey::leaf() {
     if (now_.remember) {
-        known_.push_back({1, 0});
+        known_.push_back({});
     }
-    return deliver(1, 0);
+    return deliver({});
 }
 
 bool survey::open() {
     if (frames_.size() == deepest) {
         return false;
     }
+    const bool pairs = now_.is == tag::dict;
     const bool late = now_.is == tag::tuple;
-    frames_.push_back(
-        {now_.is == tag::dict ? now_.count * 2 : now_.count, late, now_.remember, known_.size()});
+    frames_.push_back({pairs ? now_.count * 2 : now_.count,
+                       pairs,
+                       late,
+                       now_.remember,
+                       known_.size(),
+                       {.parts = 1, .height = 0, .may_change = !late}});
     if (now_.remember && !late) {
-        known_.emplace_back();
+        known_.push_back({.of = {.parts = 0}});
     }
-    return now_.count != 0 || close();
+    return now_.count != 0 || deliver(finish());
 }
 
 bool survey::again() {
@@ -98,45 +103,40 @@ bool survey::again() {
         return false;
     }
     known& same = known_[now_.count];
-    copied_ += same.parts;
+    copied_ += same.of.parts;
     same.met_again = true;
     // Without parts: it is inside itself.
-    return same.parts != 0 && copied_ <= most_copied && frames_.size() + same.height <= deepest &&
-           deliver(same.parts, same.height);
+    return same.of.parts != 0 && copied_ <= most_copied && frames_.size() + same.of.height <= deepest &&
+           deliver(same.of);
 }
 
-bool survey::deliver(std::uint64_t parts, std::size_t height) {
-    if (frames_.empty()) {
-        return true;
-    }
-    frame& f = frames_.back();
-    f.parts += parts;
-    f.height = std::max(f.height, height);
-    return --f.left != 0 || close();
-}
-
-bool survey::close() {
-    bool whole = true;
-    while (whole) {
-        const frame f = frames_.back();
-        frames_.pop_back();
-        if (f.remember) {
-            if (f.late) {
-                known_.emplace_back();
-            }
-            known& made = f.late ? known_.back() : known_[f.number];
-            made.parts = f.parts;
-            made.height = f.height + 1;
+bool survey::deliver(facts part) {
+    while (!frames_.empty()) {
+        frame& f = frames_.back();
+        if (f.pairs && f.left % 2 == 0 && part.may_change) {
+            return false;
         }
-        whole = !frames_.empty();
-        if (whole) {
-            frame& above = frames_.back();
-            above.parts += f.parts;
-            above.height = std::max(above.height, f.height + 1);
-            whole = --above.left == 0;
+        f.of.parts += part.parts;
+        f.of.height = std::max(f.of.height, part.height);
+        f.of.may_change = f.of.may_change || part.may_change;
+        if (--f.left != 0) {
+            return true;
         }
+        part = finish();
     }
     return true;
+}
+
+survey::facts survey::finish() {
+    frame f = frames_.back();
+    frames_.pop_back();
+    ++f.of.height;
+    if (f.remember && f.late) {
+        known_.push_back({.of = f.of});
+    } else if (f.remember) {
+        known_[f.number].of = f.of;
+    }
+    return f.of;
 }
 
 } // namespace isthmus::detail

@@ -23,18 +23,23 @@ class survey {
     [[nodiscard]] std::vector<bool> met_again() const;
 
   private:
-    struct known {
-        std::uint64_t parts = 0; ///< values that it is made of, itself included; 0: not whole yet
+    /// Of a value.
+    struct facts {
+        std::uint64_t parts = 1; ///< values that it is made of, itself included; 0: not whole yet
         std::size_t height = 0;  ///< levels
+        bool may_change = false; ///< it is, or has in it, a list or a dict: nothing for a key
+    };
+    struct known {
+        facts of;
         bool met_again = false;
     };
     struct frame {
-        std::uint64_t left; ///< parts to come
-        bool late;          ///< it gets its number once it is whole
+        std::uint64_t left; ///< parts to come; of a pair there are two
+        bool pairs;
+        bool late; ///< it gets its number once it is whole
         bool remember;
         std::size_t number; ///< in known_, if it is remembered early
-        std::uint64_t parts = 1;
-        std::size_t height = 0; ///< of its highest part
+        facts of;
     };
 
     /// False: not readable.
@@ -45,11 +50,10 @@ class survey {
     [[nodiscard]] bool open();
     [[nodiscard]] bool again();
 
-    /// The top frame gets a part.
-    [[nodiscard]] bool deliver(std::uint64_t parts, std::size_t height);
-
-    /// The top frame, and those that it was the last part of, are whole.
-    [[nodiscard]] bool close();
+    /// The top frame gets a part; if that makes it whole, so does the one below, and so on.
+    [[nodiscard]] bool deliver(facts part);
+    /// Takes off the top frame, which is whole.
+    [[nodiscard]] facts finish();
 
     const core::parcel& from_;
     scanner tokens_;

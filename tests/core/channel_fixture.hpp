@@ -15,7 +15,7 @@ namespace isthmus::core::test {
 
 /// Far enough away that reaching it means a lost wake-up.
 inline futex::deadline never_expected() {
-    return futex::now() + 60'000'000'000;
+    return futex::now() + 120'000'000'000;
 }
 inline futex::deadline in_microseconds(std::int64_t us) {
     return futex::now() + us * 1'000;

@@ -179,7 +179,7 @@ TEST_F(channel_more, watch_of_a_rendezvous_follows_selects_that_wait) {
         const select_case only{c.get(), end::send, &m};
         EXPECT_EQ(select(*a, {&only, 1}, never_expected(), site, spinning).how, outcome::ok);
     });
-    const futex::deadline late = in_microseconds(5'000'000);
+    const futex::deadline late = in_microseconds(60'000'000);
     while (!readable(in) && futex::now() < *late) {
         std::this_thread::yield();
     }

@@ -26,7 +26,7 @@ bool ends_beside_the_lock(const std::function<void()>& frees) {
     {
         const memory_lock_held held;
         freeing = std::async(std::launch::async, frees);
-        ended = freeing.wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+        ended = freeing.wait_for(std::chrono::seconds(60)) == std::future_status::ready;
     }
     freeing.get();
     return ended;

@@ -20,7 +20,7 @@ namespace isthmus::core::test {
 
 namespace fs = std::filesystem;
 
-/// A client that can be as rude as it likes. An answer that does not come within seconds is a failure.
+/// A client that can be as rude as it likes. An answer that does not come within a minute is a failure.
 class client {
   public:
     explicit client(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -28,7 +28,7 @@ class client {
         address.sun_family = AF_UNIX;
         EXPECT_LT(path.size(), sizeof address.sun_path);
         path.copy(address.sun_path, sizeof address.sun_path - 1);
-        const timeval patience = {30, 0};
+        const timeval patience = {60, 0};
         setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         connected_ = connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
@@ -50,7 +50,7 @@ class client {
     [[nodiscard]] std::string line() const {
         std::string got;
         char byte = 0;
-        while (recv(fd_, &byte, 1, 0) == 1 && byte != '\n') {
+        while (receive(byte) == 1 && byte != '\n') {
             got += byte;
         }
         return got;
@@ -58,11 +58,20 @@ class client {
     /// Nothing more comes, because the other side has closed the connection.
     [[nodiscard]] bool ended() const {
         char byte = 0;
-        const ssize_t got = recv(fd_, &byte, 1, 0);
+        const ssize_t got = receive(byte);
         return got == 0 || (got < 0 && errno == ECONNRESET);
     }
 
   private:
+    /// With a limit, unlike without, it is interrupted when the process was stopped and goes on.
+    [[nodiscard]] ssize_t receive(char& byte) const {
+        ssize_t got = 0;
+        do {
+            got = recv(fd_, &byte, 1, 0);
+        } while (got < 0 && errno == EINTR);
+        return got;
+    }
+
     int fd_;
     bool connected_ = false;
 };

@@ -55,7 +55,7 @@ class dice {
     std::mt19937_64 engine_;
 };
 
-/// Within half a minute, or the process says where it hangs and is killed by SIGALRM (14).
+/// Within a minute, or the process says where it hangs and is killed by SIGALRM (14).
 inline void hang_loudly() {
     std::signal(SIGALRM, [](int) {
         std::array<void*, 64> at{};
@@ -63,7 +63,7 @@ inline void hang_loudly() {
         std::signal(SIGALRM, SIG_DFL);
         std::raise(SIGALRM);
     });
-    alarm(30);
+    alarm(60);
 }
 
 /// Runs `body` in a forked child and returns the status as waitpid gives it; a failed EXPECT there makes the

@@ -46,7 +46,7 @@ class scripted final : public conduit {
 
 class select_races : public ::testing::Test {
   protected:
-    static futex::deadline soon() { return in_microseconds(5'000'000); } ///< reached only by what is broken
+    static futex::deadline soon() { return in_microseconds(60'000'000); } ///< reached only by what is broken
 
     std::shared_ptr<channel> open(std::optional<std::size_t> capacity) {
         auto made = channel::create(capacity);

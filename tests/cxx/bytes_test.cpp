@@ -3,6 +3,8 @@
 
 #include "cxx/host_memory.hpp"
 
+#include <array>
+#include <atomic>
 #include <future>
 #include <limits>
 #include <stdexcept>
@@ -183,6 +185,46 @@ TEST_F(host_releases, wait_for_nobody_and_are_done_by_who_has_the_mutex) {
     detail::host().after_fork();
     EXPECT_EQ(slots(), before);
     dropping.get();
+}
+
+/// Two threads that begin each round together.
+class rounds_of_two {
+  public:
+    void meet() {
+        const unsigned turn = arrived_.fetch_add(1) / 2;
+        while (arrived_.load() / 2 == turn) {
+            std::this_thread::yield();
+        }
+    }
+
+  private:
+    std::atomic<unsigned> arrived_{0};
+};
+
+TEST_F(host_releases, that_come_while_another_thread_unlocks_are_not_left) {
+    constexpr int times = 20'000;
+    const std::uint64_t before = slots();
+    std::array<bytes, 2> made;
+    rounds_of_two both;
+    int left = 0;
+    std::thread beside([&] {
+        for (int n = 0; n < times; ++n) {
+            both.meet();
+            made[1] = bytes();
+            both.meet();
+        }
+    });
+    for (int n = 0; n < times; ++n) {
+        for (bytes& each : made) {
+            each = bytes_builder(least_shared()).publish();
+        }
+        both.meet();
+        made[0] = bytes();
+        both.meet();
+        left += slots() != before ? 1 : 0; // before anybody has the mutex again
+    }
+    beside.join();
+    EXPECT_EQ(left, 0);
 }
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)

@@ -204,7 +204,7 @@ TEST(value, what_is_in_deep_values_is_let_go_of) {
     const long before = counted.use_count();
     {
         value made = value::of(handle);
-        for (int i = 0; i < 1'000; ++i) {
+        for (int i = 0; i < 200; ++i) {
             value::dict pairs;
             pairs.emplace_back(std::tuple(i, value::of(handle)), std::vector{value::of(handle)});
             pairs.emplace_back(made, value::of(handle));

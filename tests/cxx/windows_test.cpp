@@ -1,6 +1,8 @@
 /// Between the host and interpreters: what each makes is seen by the other over the same pages.
 #include "bytes_fixture.hpp"
 
+#include "core/registry.hpp"
+
 #include <algorithm>
 #include <deque>
 #include <memory>
@@ -23,6 +25,8 @@ TEST_F(host_blocks, are_objects_in_every_window) {
     const slot& s = *memory().find(twin);
     EXPECT_TRUE(access::holds_bytes(access::share_of(made)));
     EXPECT_EQ(s.owner.load(), core::host_owner);
+    EXPECT_EQ(core::interpreters().find_identity(s.owner.load()), nullptr) << "Python shows it as None";
+    EXPECT_EQ(core::interpreters().server_of(memory().window_at(s.owner_window.load())), nullptr);
     EXPECT_EQ(s.record.hash, -1);
     EXPECT_EQ(s.record.length, static_cast<std::int64_t>(data.size()));
     EXPECT_EQ(s.shares(), 2U) << "the host's, and the twin's";

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from _accounts import LIFE
+
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 SANITIZED = "ISTHMUS_TEST_SANITIZER" in os.environ
 FULL = os.environ.get("ISTHMUS_TEST_FULL") == "1"
@@ -25,7 +27,7 @@ def run_script(
     script: str,
     *arguments: str | float,
     status: int = 0,
-    timeout: float = 120,
+    timeout: float = LIFE,
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     limit: Callable[[], None] | None = None,

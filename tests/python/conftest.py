@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 
 import isthmus
-from _accounts import PATIENCE, gauges, unsettled, until
+from _accounts import LIFE, PATIENCE, gauges, unsettled, until
+from _subprocess import FULL
 
 LARGE = 100_000  # bytes: well above the 64 KiB from which payloads are shared
 
@@ -29,7 +31,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 isthmus.enable()
 
 
-def settle(start: dict[str, object], patience: float = 5.0) -> dict[str, object]:
+def settle(start: dict[str, object], patience: float = PATIENCE / 4) -> dict[str, object]:
     """What differs from `start` in the end; empty when all is well.
 
     An idle owner is entered by its helper only after a grace of 5 ms, so releases may still be under way
@@ -85,6 +87,39 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+_running: dict[str, float] = {}  # of each test, when it began; xdist tells it to the process that leads
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    _running[nodeid] = time.monotonic()
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    _running.pop(nodeid, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever ends the whole run for want of time is told what it was at."""
+    if not config.getoption("numprocesses", None):
+        return  # this process runs them: its signals are theirs
+
+    def tell(number: int, _: object) -> None:
+        now = time.monotonic()
+        for name, began in _running.items():
+            os.write(2, f"\nRUNNING {name} for {now - began:.0f} s\n".encode())
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, tell)
+
+
+def pytest_runtest_setup() -> None:
+    if FULL:
+        import faulthandler  # not at the top: isolated interpreters import this file and can't have that
+
+        faulthandler.cancel_dump_traceback_later()  # pytest's, for a test that hangs: it may take that long
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Wrap every test: all gauges return to their starting values, counters balance."""
@@ -92,7 +127,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         vars(sys).pop(name, None)  # pytest leaves the last failure there, and it everything that test held
     gc.collect()
     # What a test before this one has just dropped must not count as this one's start.
-    until(lambda: not unsettled(), 5.0)
+    until(lambda: not unsettled(), PATIENCE / 4)
     start = gauges()
     yield
     if ("failed", True) in request.node.user_properties:
@@ -238,7 +273,7 @@ def interrupted(run: Running, exc: type[BaseException] = KeyboardInterrupt) -> N
 
 
 def run_script(
-    source: str, *arguments: str, timeout: float = 60, env: dict[str, str] | None = None
+    source: str, *arguments: str, timeout: float = LIFE, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a Python of its own and assert that it ended well."""
     done = subprocess.run(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from _accounts import LIFE
 from _subprocess import SANITIZED, SCRIPTS, run_script
 
 ALLOCATORS = ["malloc", "debug", "pymalloc", "malloc_debug", "pymalloc_debug"]
@@ -71,7 +72,7 @@ def _profiled(folder: Path, profiler: str, *options: str, between: tuple[str, ..
         text=True,
         check=False,
         cwd=folder,
-        timeout=120,
+        timeout=LIFE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr

@@ -127,7 +127,7 @@ def test_ping_pong(new_interp: Create, spawn: Spawn, fmt: Format, gil: str) -> N
         def turns(view, first, rounds, step):
             for i in range(first, rounds, 2):
                 while (seen := view.load(0)) != i * step:
-                    assert view.wait(0, seen, 60), "a wake-up was lost"
+                    assert view.wait(0, seen, 120), "a wake-up was lost"
                 view.store(0, (i + 1) * step)
                 view.notify(0)
         """
@@ -189,7 +189,7 @@ def test_a_ticket_lock_excludes_and_is_fair(new_interp: Create, spawn: Spawn) ->
         for _ in range(n):
             mine = view.add(0, 1)
             while (served := view.load(1)) != mine:
-                assert view.wait(1, served, 60), "a wake-up was lost"
+                assert view.wait(1, served, 120), "a wake-up was lost"
             before = count[0]
             count[1] = me
             for _ in range(5):
@@ -246,7 +246,7 @@ def test_a_ring_hands_everything_over_once(new_interp: Create, spawn: Spawn, end
         slots = memoryview(ring).cast("q")
         for i in range(n):
             while i - (taken := view.load(2)) >= 16:
-                assert view.wait(2, taken, 60), "a wake-up was lost"
+                assert view.wait(2, taken, 120), "a wake-up was lost"
             slots[i % 16] = i * i
             view.store(0, i + 1)
             view.notify(0)
@@ -255,11 +255,11 @@ def test_a_ring_hands_everything_over_once(new_interp: Create, spawn: Spawn, end
         slots, sum, count = memoryview(ring).cast("q"), 0, 0
         while (mine := view.add(1, 1)) < n:
             while (there := view.load(0)) <= mine:
-                assert view.wait(0, there, 60), "a wake-up was lost"
+                assert view.wait(0, there, 120), "a wake-up was lost"
             sum += slots[mine % 16]
             count += 1
             while (taken := view.load(2)) != mine:  # given back in order
-                assert view.wait(2, taken, 60), "a wake-up was lost"
+                assert view.wait(2, taken, 120), "a wake-up was lost"
             view.store(2, mine + 1)
             view.notify(2)
         s.send((sum, count))
@@ -371,11 +371,11 @@ def test_a_signal_handler_that_returns_does_not_end_the_wait() -> None:
         signal.signal(signal.SIGUSR1, lambda *_: seen.set())
         def other():
             os.kill(os.getpid(), signal.SIGUSR1)
-            assert seen.wait(30), "the handler does not run while the main thread waits"
+            assert seen.wait(120), "the handler does not run while the main thread waits"
             view.store(0, 1)
             view.notify(0)
         threading.Thread(target=other).start()
-        assert view.wait(0, 0, 60) is True
+        assert view.wait(0, 0, 120) is True
         assert view.load(0) == 1
         """
     )

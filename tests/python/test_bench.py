@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from _accounts import LIFE
 from isthmus.cli import bench
 from isthmus.cli._bench import channels, report
 from isthmus.cli._bench.__main__ import GROUPS
@@ -28,7 +29,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         [sys.executable, "-m", "isthmus", "bench", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIFE,
         env=inherited | environment,
     )
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from _accounts import LIFE
+
 ENGINE_NAMES = ["interpreters", "threads", "processes", "serial"]
 COUNT = "def map(chunk): return chunk.count(b'\\n')\ndef reduce(a, b): return a + b\n"
 
@@ -172,7 +174,7 @@ def test_ctrl_c_ends_it_with_status_130(engine: str, stuck: bool, script: Path, 
         begun.open("rb").close()
         os.killpg(process.pid, signal.SIGINT)
         os.write(release, b"x")
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=LIFE)
     os.close(release)
     assert process.returncode == 130, errors
     assert errors == "isthmus map: interrupted\n"

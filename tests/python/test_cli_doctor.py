@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from _accounts import LIFE
 from isthmus.cli import doctor
 from isthmus.cli.doctor import Check, State
 
@@ -27,7 +28,7 @@ GOOD: dict[str, object] = {
 
 def run_doctor(*wrapper: str) -> subprocess.CompletedProcess[str]:
     command = [*wrapper, sys.executable, "-m", "isthmus", "doctor"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIFE, check=False)
 
 
 def test_this_machine_is_good_enough_for_its_own_tests() -> None:

@@ -23,6 +23,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from _accounts import LIFE
 from conftest import PATIENCE
 from isthmus import inspection
 from isthmus.cli import top_view
@@ -58,7 +59,7 @@ def served(runtime: Path) -> Iterator[subprocess.Popen[str]]:
 
 def top(*arguments: str | int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "isthmus", "top", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIFE, check=False)
 
 
 class Terminal:

@@ -18,7 +18,7 @@ import isthmus
 from _exporters import Exporter
 from _sample_types import Explodes, Refuses
 from _subprocess import FULL, SANITIZED, run_script
-from conftest import LARGE, gauges, settle, until
+from conftest import LARGE, PATIENCE, gauges, settle, until
 
 MIB = 1024 * 1024
 Ends = tuple[isthmus.RecvChannel, isthmus.SendChannel]
@@ -190,7 +190,7 @@ def test_the_receiver_is_closed_while_a_value_arrives(
         told=told[1],
     )
     ends[1].send(value)
-    assert told[0].recv(timeout=30) == "arriving"
+    assert told[0].recv(timeout=PATIENCE) == "arriving"
     other.close()
     before["interpreters"] = [i for i in before["interpreters"] if i != other.id]  # type: ignore[attr-defined]
     assert not settle(before)

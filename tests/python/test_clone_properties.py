@@ -16,6 +16,7 @@ import isthmus
 from _graph_matching import Matching
 from _graphs import eight_graphs, graphs
 from _subprocess import FULL
+from conftest import PATIENCE
 from isthmus._isthmus import clone
 
 Bounce = Callable[[Any], Any]
@@ -50,8 +51,8 @@ def bounce() -> Iterator[Bounce]:
     thread = interp.run_in_thread("for item in r: s.send(item); del item")
 
     def there_and_back(value: Any) -> Any:
-        there[1].send(value, timeout=30)
-        return back[0].recv(timeout=30)
+        there[1].send(value, timeout=PATIENCE)
+        return back[0].recv(timeout=PATIENCE)
 
     yield there_and_back
     there[1].close()

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import isthmus
 from _sample_types import Buffered, Explodes, Pair, Point, Refuses
-from conftest import LARGE
+from conftest import LARGE, PATIENCE
 
 ECHO = """
 while True:
@@ -57,8 +57,8 @@ def bounce() -> Iterator[Bounce]:
     thread.start()
 
     def there_and_back(value: Any) -> Any:
-        there[1].send(value, timeout=30)
-        return back[0].recv(timeout=30)
+        there[1].send(value, timeout=PATIENCE)
+        return back[0].recv(timeout=PATIENCE)
 
     yield there_and_back
     there[1].close()

@@ -22,7 +22,7 @@ def _sigint_as_in_a_terminal() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-run_script = partial(run_script, timeout=90, limit=_sigint_as_in_a_terminal)
+run_script = partial(run_script, limit=_sigint_as_in_a_terminal)
 
 
 @pytest.mark.parametrize(

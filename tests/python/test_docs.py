@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from _accounts import LIFE
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CODE = re.compile(r"^```python\n(.*?)^```\n(?:\n^```output( any order)?\n(.*?)^```)?", re.M | re.S)
@@ -100,7 +102,7 @@ def run(code: str) -> tuple[int, str, str]:
             stdout=terminal,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=LIFE,
             check=False,
             env=environment,
         )
@@ -171,7 +173,7 @@ def test_what_is_generated_is_up_to_date(tool: str) -> None:
         [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--check"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIFE,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

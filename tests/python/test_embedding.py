@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import isthmus
+from _accounts import LIFE
 
 SOURCES = Path(__file__).resolve().parents[1] / "embedding"
 WAITING = {
@@ -56,7 +57,7 @@ def live(host: Path, lives: int, *scripts: Path, env: dict[str, str] | None = No
         [host, command, str(lives), *scripts],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIFE,
         check=False,
         env={**os.environ, "PYTHONPATH": path, "ISTHMUS_TEST_DUMP_AFTER": "100", **(env or {})},
     )

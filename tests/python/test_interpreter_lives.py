@@ -32,7 +32,7 @@ def test_interpreters_left_at_exit_do_not_crash() -> None:
             except (isthmus.InterpreterError, KeyboardInterrupt):
                 pass  # the exit ends the wait, and interrupts the run: whichever comes first
         threading.Thread(target=body, daemon=True).start()
-        ready[0].recv(30)
+        ready[0].recv(120)
         print("end")
         """
     )

@@ -115,7 +115,7 @@ def test_rendezvous_with_each_kind(new_interp: Create, spawn: Spawn, partner: st
     rounds = """if True:
         for i in range(300):
             s.send(i)
-            assert r.recv(60) == i
+            assert r.recv(120) == i
         s.close()
     """
     if partner == "main":
@@ -310,7 +310,7 @@ def test_a_bare_thread_of_an_isolated_one_is_ended_at_exit() -> None:
             "_thread.start_new_thread(body, ())",
             ready=ready[1],
         )
-        ready[0].recv(30)
+        ready[0].recv(120)
         print("end")
         """
     )
@@ -336,7 +336,7 @@ def test_left_at_exit(what: str) -> None:
                 except (isthmus.InterpreterError, KeyboardInterrupt):
                     pass  # the exit ends the wait, and interrupts the run: whichever comes first
             threading.Thread(target=body, daemon=True).start()
-            ready[0].recv(30)
+            ready[0].recv(120)
         elif what != "idle":
             body = "never.recv()" if "isthmus" in what else "while True: pass"
             legacy.run(
@@ -350,7 +350,7 @@ def test_left_at_exit(what: str) -> None:
                 "threading.Thread(target=body, daemon=True).start()",
                 ready=ready[1], never=never[0],
             )
-            ready[0].recv(30)
+            ready[0].recv(120)
         print("end")
         """,
         what,

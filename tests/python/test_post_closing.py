@@ -201,7 +201,7 @@ def test_closed_crosses(interp: isthmus.Interpreter) -> None:
     assert back == dies.closed
     assert hash(back) == hash(dies.closed)
     assert back != interp.closed
-    waits = interp.post(lambda event: event.wait(30), dies.closed)
+    waits = interp.post(lambda event, patience: event.wait(patience), dies.closed, PATIENCE)
     assert not waits.wait(0.02)
     dies.close()
     assert waits.result(PATIENCE) is True
@@ -265,7 +265,7 @@ def test_ctrl_c_ends_a_wait(what: str) -> None:
     "case", ["endless", "endless_in_main", "blocked", "swallows", "many_waiting", "dropped", "of_others"]
 )
 def test_exit_with_posted_calls(case: str) -> None:
-    done = run_script("posting", case, timeout=60)
+    done = run_script("posting", case)
     assert done.stdout == "ready\n"
     # CPython speaks of those that the standard library made, from 3.15 on.
     ours = [line for line in done.stderr.splitlines() if "remaining subinterpreters" not in line]
@@ -274,11 +274,11 @@ def test_exit_with_posted_calls(case: str) -> None:
 
 
 def test_exit_with_a_posted_call_in_c_code() -> None:
-    done = run_script("posting", "in_c_code", status=1, timeout=60)
+    done = run_script("posting", "in_c_code", status=1)
     assert done.stdout == "ready\n"
     assert "still runs at exit" in done.stderr
 
 
 @pytest.mark.parametrize("case", ["fork", "fork_inside", "fork_later"])
 def test_forks(case: str) -> None:
-    run_script("posting", case, timeout=60)
+    run_script("posting", case)

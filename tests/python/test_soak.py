@@ -18,7 +18,7 @@ SOAK = Path(__file__).resolve().parents[1] / "soak"
 
 def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SOAK), *arguments], capture_output=True, text=True, timeout=400, check=False
+        [sys.executable, str(SOAK), *arguments], capture_output=True, text=True, timeout=300, check=False
     )
 
 

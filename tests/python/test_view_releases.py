@@ -12,7 +12,7 @@ import pytest
 
 import isthmus
 from _exporters import EXPORTER, Ends, Exporter, is_exported
-from conftest import Running, until
+from conftest import PATIENCE, Running, until
 
 Create = Callable[..., isthmus.Interpreter]
 Spawn = Callable[..., Running]
@@ -108,7 +108,7 @@ def test_releases_may_use_isthmus(interp: isthmus.Interpreter, ends: Ends) -> No
 
     ends[1].send_buffer(Busy(10))
     interp.run("r.recv()", r=ends[0])
-    assert done[0].recv(timeout=30) == "released"
+    assert done[0].recv(timeout=PATIENCE) == "released"
     assert until(lambda: isthmus.stats().views_live == 0)
 
 
@@ -150,7 +150,7 @@ def test_main_gets_its_buffers_back_while_it_waits(
     for each in data:
         ends[1].send_buffer(each)
     spawn(interp, "views = [r.recv() for _ in range(300)]; del views; s.send(1)", r=ends[0], s=back[1])
-    back[0].recv(timeout=30)
+    back[0].recv(timeout=PATIENCE)
     assert until(lambda: not any(map(is_exported, data)))
 
 

@@ -14,10 +14,10 @@ import isthmus
 from isthmus import _isthmus
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "python"))
+from _accounts import PATIENCE as PATIENCE
 from _accounts import gauges, unsettled
 from _accounts import until as until
 
-PATIENCE = 20.0  # seconds until what must become true is said never to; much, for a busy machine
 MAPPINGS_PER_INTERPRETER = 24  # CPython's allocators do not give all of theirs back
 
 

@@ -33,6 +33,9 @@ LEAST = 100  # comparisons before a round may end, however slow the machine is
 LEAST_WRONG = 400  # where something is broken on purpose, which must be met
 SHORTAGES = ("MemoryError", "OSError", "ImportError", "ModuleNotFoundError")
 MOST_LONGER = 60.0  # seconds it goes on for that
+#: Lets the table of interned strings grow beyond what a worker needs while there is memory: without, CPython
+#: 3.13 counts strings there that found no room, and crashes when the table does grow.
+ROOM = "import sys; room = tuple(sys.intern(f'room {n}') for n in range(24_000))"
 
 
 class Place:
@@ -56,6 +59,7 @@ class Place:
     def run(self, plan: Plan, queue: isthmus.Queue, cells: isthmus.SharedBuffer, peers: list[Any]) -> None:
         self.lane = plan.lane
         interpreter = self.interpreter = isthmus.create(name=f"place {self.number}")
+        interpreter.exec(ROOM)
         ends = Ends(self.recv, self.recv.id, peers, queue, cells)
 
         def body() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 PACKAGE = "test.test_interpreters"
 MODULES = ("test_api", "test_channels", "test_lifecycle", "test_queues", "test_stress")
-PATIENCE = 60  # seconds for one test, and for the end of the process
+PATIENCE = 120  # seconds for one test, and for the end of the process
 
 
 class Report(unittest.TestResult):

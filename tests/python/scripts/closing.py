@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from common import MIB, command, eventually, joined, nothing_is_held, payload, run_in_thread
+from common import MIB, PATIENCE, command, eventually, joined, nothing_is_held, payload, run_in_thread
 
 import isthmus
 
@@ -117,7 +117,7 @@ def waiting_peers() -> None:
             f"try:\n  for _ in range(3): q.send(b'q' * 200_000)\nexcept EOFError: pass\n{ended}\ndel q",
             {"q": to_s},
         )
-        scene.receiver.run("q.recv(timeout=20)", q=to_r)
+        scene.receiver.run(f"q.recv(timeout={PATIENCE})", q=to_r)
         del from_r, from_s, to_r, to_s
 
         def after() -> None:
@@ -153,7 +153,7 @@ def own_waiting_threads() -> None:
             told=told_w,
         )
         for _ in range(4):
-            ready_r.recv(timeout=20)
+            ready_r.recv(timeout=PATIENCE)
 
         def after() -> None:
             assert os.read(told_r, 100) == b"IIII"

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-from common import command, eventually
+from common import PATIENCE, command, eventually
 
 import isthmus
 
@@ -26,7 +26,7 @@ def _begin(to: isthmus.Interpreter) -> isthmus.PendingCall[None]:
     r, s = isthmus.create_channel(None)
     never, kept = isthmus.create_channel()
     call = to.post(_press_and_spin, s, never)
-    r.recv(20)
+    r.recv(PATIENCE)
     ends.extend((never, kept))
     return call
 
@@ -126,7 +126,7 @@ def handlers() -> None:
     call = _begin(interp)
 
     def end() -> None:
-        assert handled.wait(20)
+        assert handled.wait(PATIENCE)
         assert isthmus.Interpreter(interp.id).interrupt()
 
     thread = threading.Thread(target=end)

@@ -14,6 +14,9 @@ from typing import Any, NoReturn
 
 import isthmus
 
+sys.path.append(__file__.rpartition("/scripts/")[0])
+from _accounts import PATIENCE as PATIENCE
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -40,7 +43,7 @@ def checksum(data: bytes) -> int:
     return zlib.crc32(data)
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 20) -> float:
+def eventually(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> float:
     """Wait until `condition()` holds, at most `seconds`; return how long that took."""
     began = time.monotonic()
     never = threading.Event()
@@ -85,7 +88,7 @@ def run_in_thread(
     return thread
 
 
-def joined(thread: threading.Thread, seconds: float = 20) -> None:
+def joined(thread: threading.Thread, seconds: float = PATIENCE) -> None:
     """Join, and raise what the thread's run raised."""
     thread.join(seconds)
     if thread.is_alive():
@@ -142,8 +145,8 @@ def exercise_with(other: isthmus.Interpreter, count: int = 6, size: int = MIB, r
             n=len(sent),
         )
         for value in sent:
-            assert back_r.recv(timeout=20) == value
-            longer = back_r.recv(timeout=20)
+            assert back_r.recv(timeout=PATIENCE) == value
+            longer = back_r.recv(timeout=PATIENCE)
             assert type(longer) is type(value)
             assert (longer[:-1], longer[-1]) == (value, value[0])
             del longer

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import command, eventually, run_in_thread
+from common import PATIENCE, command, eventually, run_in_thread
 
 import isthmus
 
@@ -24,7 +24,7 @@ def press_when(ready: isthmus.RecvChannel, pressed: isthmus.SendChannel | None =
     """Press once something is received from `ready`; then say so."""
 
     def wait() -> None:
-        ready.recv(timeout=60)
+        ready.recv(timeout=PATIENCE)
         press()
         if pressed is not None:
             pressed.send(1)
@@ -218,7 +218,9 @@ def fails_with_another() -> None:
     print("went on", flush=True)
 
 
-_PRESSED_MEANWHILE = "s.send(1)\npressed.recv(timeout=60)\nfor _ in range(100_000): pass\ndone = True"
+_PRESSED_MEANWHILE = (
+    f"s.send(1)\npressed.recv(timeout={PATIENCE})\nfor _ in range(100_000): pass\ndone = True"
+)
 
 
 def own_handler() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from common import (
     KIB,
     MIB,
+    PATIENCE,
     command,
     disarm_watchdog,
     end_with,
@@ -99,7 +100,7 @@ def no_threads(how: str) -> None:
         )
         for each in lent:
             there_s.send_buffer(each)
-        receiver.run("kept += [r.recv(timeout=20) for _ in range(300)]", r=there_r)
+        receiver.run(f"kept += [r.recv(timeout={PATIENCE}) for _ in range(300)]", r=there_r)
         receiver.run("assert [x[0] for x in kept[:200:2]] == list(range(100))")
         assert isthmus.stats().views_live == 200
         receiver.run("kept.clear()")
@@ -126,7 +127,7 @@ def no_threads(how: str) -> None:
         assert isthmus.stats().views_live == 0
         # Left for the time after.
         owner.run("late = bytearray(10); s.send(b'l' * 70_000); s.send_buffer(late)", s=there_s)
-        receiver.run("kept += [r.recv(timeout=20) for _ in range(2)]\nkept.clear()", r=there_r)
+        receiver.run(f"kept += [r.recv(timeout={PATIENCE}) for _ in range(2)]\nkept.clear()", r=there_r)
         assert isthmus.stats().views_live == 1
     owner.run("s.send_buffer(late)", s=there_s)  # which starts the helper
     there_r.recv()
@@ -163,8 +164,8 @@ def no_descriptors() -> None:
         assert r.recv_nowait("nothing") == "nothing"
         for value in (1, kept, bytearray(b"view" * 1000), [kept, {"x": kept}]):
             s.send(value)
-            other.run("s.send(r.recv(timeout=20))")
-            assert back_r.recv(timeout=20) == value
+            other.run(f"s.send(r.recv(timeout={PATIENCE}))")
+            assert back_r.recv(timeout=PATIENCE) == value
         s.send(memoryview(bytearray(1000)))
         other.run("v = r.recv(); v[0] = 1; del v")
         assert isthmus.select(more_r, back_s_ready(back_s), timeout=1) is not None
@@ -252,9 +253,10 @@ def no_memory(what: str) -> None:
                 s.send([n, values[n % 60], bytearray(values[n % 60])])
                 sent += 1
                 other.run(
-                    "x = r.recv(timeout=20); s.send((x[0], zlib.crc32(x[1]), x[1] == x[2], x[1])); x = None"
+                    f"x = r.recv(timeout={PATIENCE})\n"
+                    "s.send((x[0], zlib.crc32(x[1]), x[1] == x[2], x[1])); x = None"
                 )
-                back_r_n, _, same, whole = back_r.recv(timeout=20)
+                back_r_n, _, same, whole = back_r.recv(timeout=PATIENCE)
                 assert back_r_n == n
                 assert same
                 assert whole == values[n % 60]
@@ -296,7 +298,7 @@ def group(mebibytes: str) -> None:
             batch = [payload(size, turn + n) for n in range(min(40, limit // 4 // size))]
             for value in batch:
                 s.send(value)
-            other.run("for _ in range(n): assert r.recv(timeout=20)[-1] < 251", n=len(batch))
+            other.run(f"for _ in range(n): assert r.recv(timeout={PATIENCE})[-1] < 251", n=len(batch))
             made += size * len(batch)
             del value, batch
     assert made > 3 * limit, made

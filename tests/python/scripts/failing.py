@@ -54,7 +54,7 @@ def settled(start: dict[str, Any], blocks: int, what: str) -> None:
         return
     gc.collect()
     try:
-        eventually(is_so, what, 5)
+        eventually(is_so, what)
     except AssertionError:
         now = state()
         differ = {name: (start[name], now[name]) for name in start if start[name] != now[name]}

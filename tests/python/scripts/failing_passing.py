@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from common import command, eventually, joined, run_in_thread
+from common import PATIENCE, command, eventually, joined, run_in_thread
 from failing import OLD, by_code, trial, undisturbed
 
 import isthmus
@@ -230,7 +230,7 @@ def meetings(other: isthmus.Interpreter) -> Iterator[Callable[[], None]]:
 
     def rendezvous() -> None:
         with undisturbed():
-            thread = run_in_thread(other, "assert r.recv(20) == [[1], 'x' * 200]", {"r": r})
+            thread = run_in_thread(other, f"assert r.recv({PATIENCE}) == [[1], 'x' * 200]", {"r": r})
             eventually(parked(r, 1, 0), "it waits")
         try:
             s.send(value)
@@ -243,11 +243,11 @@ def meetings(other: isthmus.Interpreter) -> Iterator[Callable[[], None]]:
 
     def selected() -> None:
         with undisturbed():
-            thread = run_in_thread(other, "s.send([[1], 'x' * 200], 20)", {"s": s})
+            thread = run_in_thread(other, f"s.send([[1], 'x' * 200], {PATIENCE})", {"s": s})
             eventually(parked(r, 0, 1), "it waits")
         taken = False
         try:
-            taken = isthmus.select(r, isthmus.create_queue(), timeout=20)[1] == value
+            taken = isthmus.select(r, isthmus.create_queue(), timeout=PATIENCE)[1] == value
         except MemoryError:
             if parked(r, 0, 1)():  # else it was received, and could not be made
                 assert r.recv() == value

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from common import command
+from common import PATIENCE, command
 from failing import OLD, by_code, trial, undisturbed
 
 import isthmus
@@ -69,18 +69,18 @@ def posts(other: isthmus.Interpreter) -> Iterator[Callable[[], None]]:
     other.run("import isthmus")
 
     def post() -> None:
-        assert other.post(by_code, 1, 2).result(20) == 3
+        assert other.post(by_code, 1, 2).result(PATIENCE) == 3
 
     def post_that_raises() -> None:
-        failure = other.post(int, "x" * 100).exception(20)
+        failure = other.post(int, "x" * 100).exception(PATIENCE)
         assert isinstance(failure, (isthmus.ExecutionFailed, MemoryError, isthmus.InterpreterError)), failure
 
     def cancelled() -> None:
         before = other.post(by_code, 1)
         call = other.post(by_code, 1, b"p" * 100_000)
         call.cancel()
-        assert before.wait(20)
-        assert call.wait(20)
+        assert before.wait(PATIENCE)
+        assert call.wait(PATIENCE)
 
     yield from (post, post_that_raises, cancelled)
 
@@ -116,7 +116,7 @@ def serving(_other: isthmus.Interpreter) -> Iterator[Callable[[], None]]:
         path = isthmus.inspection.serve()
         try:
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(20)
+                client.settimeout(PATIENCE)
                 client.connect(path)
                 client.sendall(b"snapshot 1\n")
                 told = b""
@@ -211,7 +211,7 @@ def others(_other: isthmus.Interpreter) -> Iterator[Callable[[], None]]:
         finally:
             with undisturbed():
                 _interpreters.destroy(number)
-        assert found.closed.wait(20)
+        assert found.closed.wait(PATIENCE)
 
     yield attach
 

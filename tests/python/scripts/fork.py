@@ -14,6 +14,7 @@ import warnings
 
 from common import (
     MIB,
+    PATIENCE,
     arm_watchdog,
     checksum,
     command,
@@ -135,8 +136,8 @@ def child_creates() -> None:
             back_r, back_s = isthmus.create_channel(None)
             s.send(kept)
             other.run("x = r.recv(); s.send(x); s.send(b'new' * 100_000); del x", r=r, s=back_s)
-            assert back_r.recv(timeout=20) is kept
-            assert back_r.recv(timeout=20) == b"new" * 100_000
+            assert back_r.recv(timeout=PATIENCE) is kept
+            assert back_r.recv(timeout=PATIENCE) == b"new" * 100_000
         assert kept == payload(MIB, 5)
 
     pids = [in_child(child) for _ in range(3)]
@@ -209,7 +210,7 @@ def beside_threads() -> None:
         assert isthmus.list_all_channels()
         mine = isthmus.create_queue()
         threading.Thread(target=mine.put, args=(5,)).start()
-        assert mine.get(timeout=20) == 5
+        assert mine.get(timeout=PATIENCE) == 5
         q.shutdown(immediate=True)
         r.close()
 
@@ -241,7 +242,7 @@ def from_a_thread() -> None:
         signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
         try:
-            r.recv(timeout=20)
+            r.recv(timeout=PATIENCE)
         except Rung:
             return
         finally:
@@ -258,7 +259,7 @@ def from_a_thread() -> None:
     statuses: list[int] = []
     thread = threading.Thread(target=fork)
     thread.start()
-    assert r.recv(timeout=60) == 1  # waits while the other thread forks
+    assert r.recv(timeout=PATIENCE) == 1  # waits while the other thread forks
     thread.join()
     assert statuses == [0]
     r.close()

@@ -16,6 +16,7 @@ from typing import Any
 
 from common import (
     MIB,
+    PATIENCE,
     checksum,
     command,
     disarm_watchdog,
@@ -58,8 +59,8 @@ class Estate:
 
     def check(self) -> None:
         """Reads what is held and what is in flight; what flew is held afterwards."""
-        self.held += [self.recv.recv(timeout=20) for _ in range(5)]
-        self.held += [self.queue.get(timeout=20)[0] for _ in range(3)]
+        self.held += [self.recv.recv(timeout=PATIENCE) for _ in range(5)]
+        self.held += [self.queue.get(timeout=PATIENCE)[0] for _ in range(3)]
         own = [payload(MIB, n) for n in (3, 1, 2)]
         theirs = payload(MIB, 4)
         for group in (self.held[:3], self.held[13:]):
@@ -137,8 +138,8 @@ def daemon() -> None:
                 with isthmus.create() as other:
                     estate.send.send(estate.held[0])
                     other.run("x = r.recv(); s.send(x); s.send(x[1:])", r=estate.recv, s=estate.send)
-                    assert estate.recv.recv(timeout=20) is estate.held[0]
-                    assert estate.recv.recv(timeout=20) == estate.held[0][1:]
+                    assert estate.recv.recv(timeout=PATIENCE) is estate.held[0]
+                    assert estate.recv.recv(timeout=PATIENCE) == estate.held[0][1:]
                 ended_well(in_child(lambda: None))
                 text = "well"
             except BaseException:
@@ -149,7 +150,7 @@ def daemon() -> None:
         ended_well(in_child(begin))
         estate.check()
         estate.write(200)
-        eventually(report.exists, "the daemon reports", 60)
+        eventually(report.exists, "the daemon reports")
         assert report.read_text() == "well", report.read_text()
 
 

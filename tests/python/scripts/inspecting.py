@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from common import arm_watchdog, command, disarm_watchdog, eventually, joined, run_in_thread
+from common import PATIENCE, arm_watchdog, command, disarm_watchdog, eventually, joined, run_in_thread
 
 import isthmus
 from isthmus import inspection
@@ -71,7 +71,7 @@ def busy() -> None:
     reading, writing = os.pipe()
     held = "import ctypes\nread, byte = ctypes.PyDLL(None).read, ctypes.create_string_buffer(1)\n"
     thread = run_in_thread(interp, held + "s.send(1)\nread(fd, byte, 1)", {"s": s, "fd": reading})
-    r.recv(timeout=20)
+    r.recv(timeout=PATIENCE)
     read, byte = ctypes.PyDLL(None).read, ctypes.create_string_buffer(1)
     print("ready", flush=True)
     read(0, byte, 1)
@@ -185,7 +185,7 @@ def other_user() -> None:
         os.chdir(path.parent)
         os.setuid(65534)
         with socket.socket(socket.AF_UNIX) as connected:
-            connected.settimeout(20)
+            connected.settimeout(PATIENCE)
             connected.connect(path.name)
             try:
                 connected.sendall(b"snapshot 1\n")

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 
-from common import command, disarm_watchdog, ended_well, eventually, in_child, run_in_thread
+from common import PATIENCE, command, disarm_watchdog, ended_well, eventually, in_child, run_in_thread
 
 import isthmus
 
@@ -72,9 +72,9 @@ for _ in range(3):
         daemon=True,
     )
     for _ in range(2):
-        r.recv(timeout=20)
+        r.recv(timeout=PATIENCE)
         assert other.interrupt()
-    r.recv(timeout=20)
+    r.recv(timeout=PATIENCE)
     sys.exit(0)
 
 

@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 early: list[Callable[[], None]] = []
 atexit.register(lambda: [handler() for handler in early])
 
-from common import MIB, exercise, payload, run_in_thread  # noqa: E402
+from common import MIB, PATIENCE, exercise, payload, run_in_thread  # noqa: E402
 
 import isthmus  # noqa: E402
 
@@ -48,7 +49,7 @@ def _runs(source: str, shared: dict[str, Any] | None = None) -> None:
     kept.append(
         run_in_thread(other, f"ready.send(1)\n{source}", {"ready": ready_s, **(shared or {})}, daemon=True)
     )
-    ready_r.recv(timeout=20)
+    ready_r.recv(timeout=PATIENCE)
 
 
 def idle() -> None:
@@ -108,6 +109,33 @@ def swallows_all() -> None:
     _runs(_SWALLOWING, {"times": 1_000_000})
 
 
+_LETS_IT_GO_ON = """
+import os, signal, sys, time
+pid = int(sys.argv[1])
+while open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "T":
+    time.sleep(0.01)
+time.sleep(6)
+os.kill(pid, signal.SIGCONT)
+"""
+
+
+def stands_still() -> None:
+    """The process is stopped while its exit waits, for longer than that has patience."""
+    kept.append(subprocess.Popen([sys.executable, "-I", "-c", _LETS_IT_GO_ON, str(os.getpid())]))
+    r, s = isthmus.create_channel()
+    source = """
+try:
+    import os, signal
+    s.send(1)
+    while True: pass
+except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(0.3)
+"""
+    _runs(source, {"s": s})
+    r.recv(timeout=PATIENCE)
+
+
 def daemons_close_them() -> None:
     """Their threads hold the last references, and close them once the runs are stopped."""
     r, s = isthmus.create_channel(None)
@@ -115,7 +143,7 @@ def daemons_close_them() -> None:
         source = "try:\n    s.send(1)\n    while True: pass\nexcept KeyboardInterrupt: pass"
         run_in_thread(isthmus.create(), source, {"s": s}, daemon=True)
     for _ in range(6):
-        r.recv(timeout=20)
+        r.recv(timeout=PATIENCE)
     s.close()
 
 
@@ -131,7 +159,7 @@ def runs_again() -> None:
                 begun.set()
 
     threading.Thread(target=again, daemon=True).start()
-    assert begun.wait(20)
+    assert begun.wait(PATIENCE)
 
 
 def begins_to_run() -> None:
@@ -149,7 +177,7 @@ def runs_within_runs() -> None:
     """Code of the older interpreter waits for what it runs in the younger one."""
     r, s = isthmus.create_channel(None)
     _runs("isthmus.create().run('s.send(1)\\nwhile True: pass', s=s)", {"s": s})
-    r.recv(timeout=20)
+    r.recv(timeout=PATIENCE)
 
 
 def main_waits() -> None:
@@ -191,7 +219,7 @@ def traffic() -> None:
     for body in (feed, drain):
         threading.Thread(target=body, daemon=True).start()
     for _ in range(50):
-        back_r.recv(timeout=20)
+        back_r.recv(timeout=PATIENCE)
 
 
 def own_threads() -> None:
@@ -307,7 +335,7 @@ STATES = (
     idle, undelivered, python_loop, blocked_in_recv, blocked_in_send, blocked_in_sleep,
     blocked_for_ever, swallows_one, swallows_all, daemons_close_them, runs_again, begins_to_run,
     runs_within_runs, main_waits, traffic, own_threads, releases, finalizers, exit_handlers,
-    main_alone,
+    main_alone, stands_still,
 )  # fmt: skip
 WAYS = {
     "return": lambda: None,

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from common import KIB, MIB, command, eventually, exercise, nothing_is_held, payload
+from common import KIB, MIB, PATIENCE, command, eventually, exercise, nothing_is_held, payload
 
 import isthmus
 
@@ -26,7 +26,7 @@ class Pair:
     def deliver(self, values: list[bytes]) -> None:
         for value in values:
             self.send.send(value)
-        self.other.run("import zlib\nkept += [r.recv(timeout=20) for _ in range(n)]", n=len(values))
+        self.other.run(f"import zlib\nkept += [r.recv(timeout={PATIENCE}) for _ in range(n)]", n=len(values))
         self.check(values)
 
     def check(self, values: list[bytes]) -> None:

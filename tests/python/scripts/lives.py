@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from common import command, counters_balance, eventually
+from common import PATIENCE, command, counters_balance, eventually
 
 import isthmus
 
@@ -199,7 +199,7 @@ class Scene:
             except (ValueError, EOFError):
                 return
             raise AssertionError("received from a closed channel")
-        self.mine += [(kind, self.recv.recv(timeout=20)) for kind in self.flying]
+        self.mine += [(kind, self.recv.recv(timeout=PATIENCE)) for kind in self.flying]
 
     def check(self) -> None:
         for kind, value in self.mine:

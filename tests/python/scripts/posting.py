@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from common import ended_well, eventually, in_child, status_of
+from common import PATIENCE, ended_well, eventually, in_child, status_of
 
 import isthmus
 
@@ -46,7 +46,7 @@ def _receive(begun: isthmus.SendChannel, never: isthmus.RecvChannel) -> None:
 def _begin(to: isthmus.Interpreter, body: Callable[..., None], *more: Any, keep: bool = True) -> None:
     r, s = isthmus.create_channel(None)
     call = to.post(body, s, *more)
-    r.recv(20)
+    r.recv(PATIENCE)
     kept.append((to, r, call if keep else None))
 
 
@@ -105,28 +105,28 @@ def fork() -> None:
     r, s = isthmus.create_channel(None)
     go_r, go_s = isthmus.create_channel(None)
     over = main.post(operator.add, 1, 2)
-    assert over.wait(20)
+    assert over.wait(PATIENCE)
     begun = main.post(_receive, s, go_r)
-    r.recv(20)
+    r.recv(PATIENCE)
     waiting = main.post(operator.add, 3, 4)
     unread = main.post(list.append, kept, 1)
 
     def child() -> None:
         for lost in (begun, waiting):
-            assert lost.wait(20)
+            assert lost.wait(PATIENCE)
             assert isinstance(lost.exception(), isthmus.InterpreterError)
             assert not lost.cancel()
         assert over.result() == 3
-        assert main.post(operator.add, 5, 6).result(20) == 11
-        assert isinstance(unread.exception(20), isthmus.InterpreterError)
+        assert main.post(operator.add, 5, 6).result(PATIENCE) == 11
+        assert isinstance(unread.exception(PATIENCE), isthmus.InterpreterError)
         stats = isthmus.stats()
         assert stats.pending_calls_posted == stats.pending_calls_run, stats
         assert not main.closed.is_set()
 
     _fork_well(child)
     go_s.send(None)
-    assert begun.result(20) is None
-    assert waiting.result(20) == 7
+    assert begun.result(PATIENCE) is None
+    assert waiting.result(PATIENCE) == 7
 
 
 def _fork_there() -> int:
@@ -140,21 +140,21 @@ def _fork_there() -> int:
 
 def fork_inside() -> None:
     """A posted call forks: the child ends when the call has."""
-    assert isthmus.get_main().post(_fork_there).result(20) == 0
-    assert isthmus.get_main().post(operator.add, 1, 1).result(20) == 2
+    assert isthmus.get_main().post(_fork_there).result(PATIENCE) == 0
+    assert isthmus.get_main().post(operator.add, 1, 1).result(PATIENCE) == 2
 
 
 def fork_later() -> None:
     """The interpreter that a call was posted to is not in the child."""
     with isthmus.create() as other:
-        assert other.post(operator.add, 1, 1).result(20) == 2
+        assert other.post(operator.add, 1, 1).result(PATIENCE) == 2
         closed = other.closed
     eventually(lambda: isthmus.stats().inbox_depths == {0: 0}, "alone")
 
     def child() -> None:
         assert closed.is_set()
         with isthmus.create() as fresh:
-            assert fresh.post(operator.add, 2, 2).result(20) == 4
+            assert fresh.post(operator.add, 2, 2).result(PATIENCE) == 4
         assert fresh.closed.is_set()
 
     _fork_well(child)

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from common import counters_balance, eventually, joined, run_in_thread
+from common import PATIENCE, counters_balance, eventually, joined, run_in_thread
 
 import isthmus
 
@@ -69,7 +69,7 @@ def main(kind: str, state: str) -> None:
         thread = run_in_thread(
             owner, f"ready.send(1)\n{source}", {"ready": ready_s, "never": never_r, "full": full_s}
         )
-        ready_r.recv(timeout=20)
+        ready_r.recv(timeout=PATIENCE)
     entered_by_us = isthmus.stats().releases_run
     received.clear()
     seconds = eventually(

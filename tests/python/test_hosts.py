@@ -1,0 +1,163 @@
+"""C++ hosts over the installed library: tests/hosts, each of its tests in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import _hosts
+from _accounts import LIFE
+
+SOURCES = _hosts.ROOT / "tests" / "hosts"
+TIMEOUT = LIFE  # of a process that hangs
+
+
+@pytest.fixture(scope="module")
+def cmake_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _hosts.cmake_directory(tmp_path_factory.mktemp("prefix"))
+
+
+@pytest.fixture(scope="module")
+def programs(cmake_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _hosts.build(SOURCES, tmp_path_factory.mktemp("hosts"), cmake_dir)
+
+
+def execute(cmake_dir: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        env=_hosts.host_environment(cmake_dir),
+    )
+
+
+def test_every_test_of_the_hosts(programs: Path, cmake_dir: Path) -> None:
+    listed = execute(cmake_dir, programs / "hosts", "--gtest_list_tests").stdout
+    names: list[str] = []
+    suite = ""
+    for line in listed.splitlines():
+        if line.startswith("  "):
+            names.append(suite + line.split()[0])
+        elif re.fullmatch(r"\w+\.", line):
+            suite = line
+    assert len(names) > 30
+
+    def one(name: str) -> str:
+        done = execute(cmake_dir, programs / "hosts", f"--gtest_filter={name}")
+        told = f"{name}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}\n"
+        return "" if done.returncode == 0 and "1 test ran" not in done.stderr else told
+
+    with ThreadPoolExecutor(2) as pool:
+        failed = [told for told in pool.map(one, names) if told]
+    assert not failed, "\n".join(failed)
+
+
+def test_memory_passes_between_threads_without_python(programs: Path, cmake_dir: Path) -> None:
+    done = execute(cmake_dir, programs / "core_only")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "same memory\n", "")
+    linked = subprocess.run(["ldd", programs / "core_only"], capture_output=True, text=True, check=True)
+    assert "libpython" not in linked.stdout
+
+
+def test_a_quarter_of_a_gibibyte_to_four_interpreters_and_back(programs: Path, cmake_dir: Path) -> None:
+    done = execute(cmake_dir, programs / "four_interpreters", _hosts.PROGRAM)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    *each, last = done.stdout.splitlines()
+    assert [line.rsplit(" ", 2)[0] for line in each] == ["same memory"] * 4
+    assert last == "0 bytes copied"
+
+
+def test_a_project_of_thirty_lines_by_another_compiler(cmake_dir: Path, tmp_path: Path) -> None:
+    """With `find_package` alone; g++, as a rule, makes the other programs."""
+    path = _hosts.tool("clang++")
+    source = tmp_path / "project"
+    source.mkdir()
+    shutil.copy(SOURCES / "four_interpreters.cpp", source / "main.cpp")
+    assert len((source / "main.cpp").read_text(encoding="utf-8").splitlines()) <= 32
+    (source / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.25)\n"
+        "project(host LANGUAGES CXX)\n"
+        "find_package(isthmus CONFIG REQUIRED)\n"
+        "add_executable(host main.cpp)\n"
+        "target_link_libraries(host PRIVATE isthmus::python)\n",
+        encoding="ascii",
+    )
+    built = _hosts.build(source, tmp_path / "build", cmake_dir, f"-DCMAKE_CXX_COMPILER={path}")
+    done = execute(cmake_dir, built / "host", _hosts.PROGRAM)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("0 bytes copied\n")
+
+
+def test_pkg_config_is_enough(cmake_dir: Path, tmp_path: Path) -> None:
+    packages = cmake_dir.parents[1] / "pkgconfig"
+    embed = sysconfig.get_config_var("LIBPC")
+    tool = _hosts.tool("pkg-config")
+    flags = subprocess.run(
+        [tool, "--cflags", "--libs", "isthmus-python"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**_hosts.environment(), "PKG_CONFIG_PATH": f"{packages}:{embed}"},
+    )
+    if "-embed" in flags.stderr:
+        pytest.skip("this Python has no pkg-config file")
+    assert flags.returncode == 0, flags.stderr
+    program = tmp_path / "host"
+    library = f"-Wl,-rpath,{sysconfig.get_config_var('LIBDIR')}"
+    _hosts.run(
+        _hosts.tool("c++"),
+        *("-std=c++20", SOURCES / "four_interpreters.cpp", "-o", program, *flags.stdout.split(), library),
+    )
+    done = execute(cmake_dir, program, _hosts.PROGRAM)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_component_or_python_is_told(cmake_dir: Path, tmp_path: Path) -> None:
+    cmake = _hosts.tool("cmake")
+    for asked, told in {
+        "CONFIG REQUIRED COMPONENTS core everything": "no component 'everything': there are core and python",
+        "9.0 CONFIG REQUIRED": "version",
+    }.items():
+        source = tmp_path / asked.replace(" ", "_")
+        source.mkdir()
+        (source / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.25)\nproject(wrong LANGUAGES CXX)\n"
+            f"find_package(isthmus {asked.replace('COMPONENTS', 'CONFIG REQUIRED COMPONENTS')})\n"
+            'if(NOT isthmus_FOUND)\nmessage(FATAL_ERROR "9.0")\nendif()\n',
+            encoding="ascii",
+        )
+        done = subprocess.run(
+            [cmake, "-S", source, "-B", source / "b", f"-Disthmus_DIR={cmake_dir}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=_hosts.environment(),
+        )
+        assert done.returncode != 0
+        assert told in " ".join(done.stderr.split())
+
+
+def test_the_python_package_is_found_beside_the_library(programs: Path, cmake_dir: Path) -> None:
+    """Without PYTHONPATH, and with a Python that has no isthmus."""
+    base = str(getattr(sys, "_base_executable", sys.executable))
+    environment = {k: v for k, v in _hosts.host_environment(cmake_dir).items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [programs / "four_interpreters", base],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("0 bytes copied\n")
