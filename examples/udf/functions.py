@@ -1,5 +1,6 @@
 """Functions for SQL. The names of SCALARS and AGGREGATES are those that SQL uses; how many arguments each
-takes is read off its signature."""
+takes is read off its signature.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ def out(x): raise SystemExit(x)
 def shape(*xs): return [*xs]
 def same(x): return x
 def optional(x, y=5): return y
-SCALARS = {"fail": fail, "out": out, "shape": shape, "same": same, "huge": lambda: 1 << 80, "optional": optional}
+SCALARS = {"fail": fail, "out": out, "shape": shape, "same": same, "optional": optional}
+SCALARS["huge"] = lambda: 1 << 80
 AGGREGATES = {"half": Half, "no_start": NoStart}
 """
 

@@ -1,5 +1,7 @@
 """A plug-in: what C code computes over the host's memory."""
 
+from __future__ import annotations
+
 import zlib
 
 import isthmus

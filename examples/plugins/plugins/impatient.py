@@ -1,5 +1,7 @@
 """A plug-in with a mistake: it waits for a line end that its data may not have."""
 
+from __future__ import annotations
+
 
 def transform(data: bytes) -> str:
     end = 0
