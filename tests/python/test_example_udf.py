@@ -149,7 +149,7 @@ def test_exceptions_become_errors_of_sql(udf: Runner, failing: Path) -> None:
     assert udf.error("SELECT no_start(1)", failing) == "OSError: start"
     assert udf.error("SELECT no_start(1) WHERE 0", failing) == "OSError: start"
     assert udf.error("SELECT fail()", failing) == "wrong number of arguments to function fail()"
-    assert udf.error("SELECT nothing(1)") == "no such function: nothing"
+    assert udf.error("SELECT missing(1)") == "no such function: missing"
     assert udf.error("SELECT blob('nix', 'data', 1)") == "no such table: main.nix"
     assert udf.error("SELECT blob('blobs', 'data', 99)").startswith("no such rowid")
 
