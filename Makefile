@@ -4,6 +4,7 @@
 # make fuzz   the fuzzers, for SECONDS=60  make models the protocols, searched exhaustively with spin
 # make coverage  which lines of core and cpython no test runs, against those that are explained
 # make soak   random programs of many interpreters, for MINUTES=10
+# make docs-cxx  the reference of the C++ headers, by doxygen
 # PYTHON=/path/to/python3.13 chooses the interpreter; otherwise tools/find-python.sh finds the best one.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -24,7 +25,7 @@ MINUTES ?= 10
 SOAK_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run build test test-core test-python lint bench coverage fuzz models soak format clean setup FORCE
+.PHONY: run build test test-core test-python lint bench coverage fuzz models soak format docs-cxx clean setup FORCE
 FORCE:
 
 run: build
@@ -66,6 +67,12 @@ lint: build/lint/build.ninja
 format: setup
 	@tools/setup.sh lint
 	@tools/lint.sh --fix
+
+docs-cxx:
+	@if ! command -v doxygen >/dev/null; then echo "docs-cxx: needs doxygen (Debian: apt-get install doxygen)" >&2; exit 1; fi
+	@mkdir -p build
+	@doxygen docs/Doxyfile
+	@echo build/docs-cxx/html/index.html
 
 clean:
 	rm -rf build dist src/isthmus/*.so* src/isthmus/lib .pytest_cache .mypy_cache .ruff_cache .hypothesis

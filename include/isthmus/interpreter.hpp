@@ -1,11 +1,12 @@
 /// Isolated interpreters, from C++.
 ///
-/// | call                     | thread and GIL |
-/// |--------------------------|---------------------------------------------------------------------------------|
-/// | create, run, call, eval  | any thread; it holds no GIL but perhaps that of an `entered` scope. The
-/// thread   | |                          | takes the interpreter's GIL while code runs in it, and gives it
-/// back            | | post, interrupt, close   | any thread; as above | | function::operator()     | inside
-/// an `entered` scope of its interpreter, on that thread                    |
+/// | call                    | thread and GIL                                                    |
+/// |-------------------------|-------------------------------------------------------------------|
+/// | create, run, call, eval | any thread, holding no GIL but perhaps that of an `entered` scope |
+/// | post, interrupt, close  | any thread; as above                                              |
+/// | function::operator()    | inside an `entered` scope of its interpreter, on that thread      |
+///
+/// While code runs in an interpreter, the thread holds its GIL; afterwards what it held before.
 ///
 /// An interpreter runs one `run`, `call` or `eval` at a time, as in PEP 734: another one meanwhile throws
 /// interpreter_error, unless it comes from a thread that is `entered` there. Posted calls wait instead.

@@ -177,9 +177,9 @@ void interpreter::run(std::string_view source, std::string_view filename) {
 }
 
 void interpreter::run_file(const std::filesystem::path& path) {
+    errno = 0; // streams don't say why they fail; the calls below them do
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
-    errno = 0;
     if (!file || !(text << file.rdbuf() || file.peek() == std::ifstream::traits_type::eof()) || file.bad()) {
         throw std::system_error(errno != 0 ? errno : EIO, std::generic_category(), path.string());
     }
