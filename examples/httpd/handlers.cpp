@@ -12,7 +12,7 @@ namespace {
 
 /// Runs in each interpreter before its first call. The text of the handler comes from the host, so that all
 /// interpreters of one reload have the same one, whatever is written to the file meanwhile.
-constexpr std::string_view setup = R"(
+constexpr std::string_view setup = R"python(
 import isthmus, linecache, sys, types
 
 def _load(source, path):
@@ -32,7 +32,7 @@ def _serve(method, target, headers, body):
     if not isinstance(body, bytes):
         raise TypeError(f"the handler's body must be bytes, not {type(body).__name__}")
     return int(status), [(str(name), str(text)) for name, text in headers], body
-)";
+)python";
 
 std::string read(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);

@@ -1,0 +1,77 @@
+"""C++ hosts, built against the build that runs the tests: as users build theirs, outside the tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isthmus
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Where the command of this very Python finds its libraries; a virtual environment's finds the packages, too.
+PROGRAM = sys.executable
+
+
+def environment() -> dict[str, str]:
+    """What the compiler's processes get: they need no sanitizer, and would report what is not of ours."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+
+
+def tool(name: str) -> str:
+    """Where a program is that is needed to build; else the test is skipped."""
+    scripts = Path(sys.executable).parent
+    found = shutil.which(name, path=f"{scripts}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"needs {name}")
+    return found
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """A step of a build; its output is told if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    if "Development.Embed" in done.stdout + done.stderr or "to embed was found" in done.stdout + done.stderr:
+        pytest.skip("this Python has no library to embed")
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def cmake_directory(prefix: Path) -> Path:
+    """Where the CMake package is: that of a wheel, or of what is installed under `prefix` now."""
+    package = Path(isthmus.__file__).resolve().parent
+    if (package / "lib" / "cmake").is_dir():
+        return package / "lib" / "cmake" / "isthmus"
+    # A checkout's package is made by the preset `release`, others lie in their own build directory.
+    build = ROOT / "build" / "release" if package == ROOT / "src" / "isthmus" else package.parents[1]
+    if not (build / "CMakeCache.txt").is_file():
+        pytest.skip("this installation of isthmus has no package files for C++")
+    run(tool("cmake"), "--install", build, "--prefix", prefix)
+    (found,) = prefix.glob("**/cmake/isthmus")
+    return found
+
+
+def build(source: Path, into: Path, cmake_dir: Path, *definitions: str) -> Path:
+    """Configure and build the project at `source`; return the directory of its programs."""
+    cmake = tool("cmake")
+    tool("c++")
+    run(
+        cmake,
+        *("-S", source, "-B", into, f"-Disthmus_DIR={cmake_dir}", f"-DPython_EXECUTABLE={sys.executable}"),
+        *definitions,
+    )
+    run(cmake, "--build", into, "--parallel", str(len(os.sched_getaffinity(0))))
+    return into
+
+
+def host_environment(cmake_dir: Path) -> dict[str, str]:
+    """Of a host: the Python package that belongs to its libraries comes first."""
+    package = Path(isthmus.__file__).resolve().parent
+    if not cmake_dir.is_relative_to(package):
+        libraries = cmake_dir.parents[1]
+        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        package = libraries / python / "site-packages" / "isthmus"
+    return {**os.environ, "PYTHONPATH": str(package.parent), "ISTHMUS_TEST_PROGRAM": PROGRAM}
