@@ -28,9 +28,11 @@ _handle = _load(*isthmus.host.handler_source())
 
 def _serve(method, target, headers, body):
     answer = _handle(method, target, headers, body)
-    status, headers, body = (200, [], answer) if isinstance(answer, bytes) else answer
-    if not isinstance(body, bytes):
-        raise TypeError(f"the handler's body must be bytes, not {type(body).__name__}")
+    if isinstance(answer, bytes):
+        answer = 200, [], answer
+    if not isinstance(answer, tuple) or len(answer) != 3 or not isinstance(answer[2], bytes):
+        raise TypeError(f"handle must return bytes or (status, headers, bytes), not {answer!r:.80}")
+    status, headers, body = answer
     return int(status), [(str(name), str(text)) for name, text in headers], body
 )python";
 

@@ -79,7 +79,7 @@ TEST(executor, interrupts_a_call_that_exceeds_its_limit_and_goes_on) {
     std::atomic<int> good = 0;
     for (int i = 0; i < 200; ++i) {
         pool.submit_then(
-            "abs", isthmus::args(-i), [&](auto outcome) { good += outcome.get() == i; }, 10s);
+            "abs", isthmus::args(-i), [&, i](auto outcome) { good += outcome.get() == i; }, 10s);
     }
     pool.shutdown();
     EXPECT_EQ(good, 200);

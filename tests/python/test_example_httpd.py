@@ -112,13 +112,13 @@ def serve(program: Path, cmake_dir: Path, tmp_path: Path) -> Iterator[Callable[.
     """Start servers; in the end they end, with status 0."""
     servers: list[Server] = []
 
-    def start(*options: str) -> Server:
+    def start(*options: str, workers: int = 2) -> Server:
         handler = tmp_path / f"handler{len(servers)}.py"
         handler.write_text(HANDLER)
         log = handler.with_suffix(".log")
         with log.open("w") as err:
             process = subprocess.Popen(
-                [program, handler, "--workers", "2", "--python", _hosts.PROGRAM, *options],
+                [program, handler, "--workers", str(workers), "--python", _hosts.PROGRAM, *options],
                 stdout=subprocess.PIPE,
                 stderr=err,
                 text=True,
@@ -211,7 +211,7 @@ def test_a_handler_that_fails(server: Server) -> None:
     log = server.log.read_text()
     assert "ValueError: for the log only" in log
     assert 'raise ValueError("for the log only")' in log
-    assert "the handler's body must be bytes" in log
+    assert "handle must return bytes or" in log
     assert "can't be sent: X" in log
 
 
@@ -229,15 +229,16 @@ def test_a_handler_that_fails(server: Server) -> None:
             b"413 Payload Too Large",
         ),
     ],
+    ids=["line", "field", "length", "chunk", "header", "body", "chunks"],
 )
 def test_requests_that_are_refused(serve: Callable[..., Server], sent: bytes, status: bytes) -> None:
-    server = serve("--max-body", "100000", "--workers", "1")
+    server = serve("--max-body", "100000", workers=1)
     assert server.raw(sent).startswith(b"HTTP/1.1 " + status)
     assert server.ask("/version") == (200, b"1")
 
 
 def test_too_many_requests_wait(serve: Callable[..., Server]) -> None:
-    server = serve("--max-waiting", "0", "--workers", "1", "--handler-timeout", "2")
+    server = serve("--max-waiting", "0", "--handler-timeout", "2", workers=1)
     with ThreadPoolExecutor(2) as pool:
         answers = [each.result()[0] for each in [pool.submit(server.ask, "/loop") for _ in range(2)]]
     assert sorted(answers) == [503, 504]
@@ -269,7 +270,7 @@ def test_reload_under_load(server: Server) -> None:
 
 
 def test_an_endless_handler_is_interrupted(serve: Callable[..., Server]) -> None:
-    server = serve("--handler-timeout", "0.3", "--workers", "1")
+    server = serve("--handler-timeout", "0.3", workers=1)
     for _ in range(2):
         assert server.ask("/loop") == (504, b"Gateway Timeout\n")
         assert server.ask("/version") == (200, b"1")
@@ -277,7 +278,7 @@ def test_an_endless_handler_is_interrupted(serve: Callable[..., Server]) -> None
 
 
 def test_what_runs_is_finished_at_the_end(serve: Callable[..., Server]) -> None:
-    server = serve("--handler-timeout", "1", "--workers", "1")
+    server = serve("--handler-timeout", "1", workers=1)
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as asking:
         # Expect: when the answer to it has come, the request is being received.
         asking.sendall(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
