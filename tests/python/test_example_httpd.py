@@ -171,7 +171,7 @@ def test_one_connection_for_many_requests(server: Server) -> None:
 
 def test_what_handlers_see_and_say(server: Server) -> None:
     connection = server.connect()
-    connection.request("PUT", "/see", b"abc", {"X-Sent": "caf\xe9 yes".encode("latin-1").decode("latin-1")})
+    connection.request("PUT", "/see", b"abc", {"X-Sent": "caf\xe9"})
     answer = connection.getresponse()
     # What isn't ASCII can't be said in a header.
     assert (answer.status, answer.read()) == (500, b"Internal Server Error\n")
@@ -238,7 +238,7 @@ def test_requests_that_are_refused(serve: Callable[..., Server], sent: bytes, st
 
 
 def test_too_many_requests_wait(serve: Callable[..., Server]) -> None:
-    server = serve("--max-waiting", "0", "--handler-timeout", "2", workers=1)
+    server = serve("--max-waiting", "0", "--handler-timeout", "1", workers=1)
     with ThreadPoolExecutor(2) as pool:
         answers = [each.result()[0] for each in [pool.submit(server.ask, "/loop") for _ in range(2)]]
     assert sorted(answers) == [503, 504]
