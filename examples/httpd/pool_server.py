@@ -7,6 +7,7 @@ reading of HTTP is no more than the benchmark needs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import runpy
 import sys
 from collections.abc import Callable
@@ -54,7 +55,5 @@ async def main(path: str, kind: str, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
-    except KeyboardInterrupt:
-        pass

@@ -247,7 +247,7 @@ def test_too_many_requests_wait(serve: Callable[..., Server]) -> None:
 def test_reload_under_load(server: Server) -> None:
     def client() -> list[bytes]:
         connection = server.connect()
-        seen = []
+        seen: list[bytes] = []
         while not seen or seen[-1] != b"9":
             status, version = server.ask("/version", None, connection)
             assert status == 200
