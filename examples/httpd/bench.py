@@ -82,9 +82,8 @@ def alternating(
 
 
 def tell(title: str, unit: str, taken: dict[str, list[float]], base: str) -> None:
-    print(
-        f"\n{title}\n\n| server | {unit} (median) | / {base}, by round: median (least to most) |\n|---|---|---|"
-    )
+    print(f"\n{title}\n\n| server | {unit} (median) | / {base}, by round: median (least to most) |")
+    print("|---|---|---|")
     for name, figures in taken.items():
         ratios = [one / other for one, other in zip(figures, taken[base], strict=True)]
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
