@@ -10,8 +10,10 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <memory>
 #include <new>
 
 namespace httpd {
