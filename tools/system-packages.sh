@@ -23,6 +23,12 @@ fuzz)
         missing+=(libclang-rt-dev)
     fi
     ;;
+examples)
+    need_program g++ g++
+    need_program wrk wrk
+    need_header boost/beast.hpp libboost-dev
+    need_header CLI/CLI.hpp libcli11-dev
+    ;;
 bench) need_program g++ g++ && need_header benchmark/benchmark.h libbenchmark-dev ;;
 lint)
     need_program g++ g++

@@ -3,7 +3,9 @@
 
 #include <isthmus/interpreter.hpp>
 
+#include <chrono>
 #include <cstddef>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string_view>
@@ -32,6 +34,18 @@ class [[gnu::visibility("default")]] executor {
         return submit_with(name, args(arguments...));
     }
     [[nodiscard]] std::future<value> submit_with(std::string_view name, std::vector<value> arguments);
+
+    /// Takes a future that is ready.
+    using completion = std::function<void(std::future<value>)>;
+    /// As submit, for event loops: nobody waits. `done` gets what submit's future would hold, once, on a
+    /// thread of the executor's (that of the one who cancels, if a shutdown cancels the call), without a
+    /// GIL. It must not throw, and should hand over and return: the worker does nothing else meanwhile.
+    ///
+    /// `limit`: how long the call may run, not counting its wait. When it is over, `done` gets a
+    /// timeout_error at once, and KeyboardInterrupt is raised in the call, again after each further `limit`
+    /// in case it was caught. The worker is free when the call has ended: code in C finishes first.
+    void submit_then(std::string_view name, std::vector<value> arguments, completion done,
+                     std::optional<std::chrono::nanoseconds> limit = std::nullopt);
 
     /// Puts a new interpreter in the place of each one, once the call that runs there has ended: new code,
     /// with no call lost and none failing. What is submitted afterwards runs in new ones. Returns when all

@@ -1,18 +1,39 @@
 #include <isthmus/executor.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <sched.h>
 #include <thread>
+#include <utility>
 
 namespace isthmus {
 namespace {
 
+using clock = std::chrono::steady_clock;
+
 struct task {
     std::string name;
     std::vector<value> arguments;
-    std::promise<value> promise;
+    executor::completion done;
+    std::optional<std::chrono::nanoseconds> limit;
+    bool told = false; ///< somebody has called `done`, or will; guarded by the executor's lock
+
+    /// By the one who set `told`, holding no lock.
+    void tell(std::future<value> outcome) noexcept { done(std::move(outcome)); }
+    void tell(std::exception_ptr why) noexcept {
+        std::promise<value> failed;
+        failed.set_exception(std::move(why));
+        tell(failed.get_future());
+    }
+};
+
+/// What a worker is at.
+struct work_under_way {
+    std::shared_ptr<task> what;
+    clock::time_point due = clock::time_point::max(); ///< when it is interrupted
 };
 
 std::size_t usable_cpus() {
@@ -34,21 +55,32 @@ struct executor::inside {
     explicit inside(interpreter_options how) : options(std::move(how)) {}
 
     void work(std::size_t which);
-    [[nodiscard]] bool next(std::size_t which, task& taken);
+    [[nodiscard]] std::shared_ptr<task> next(std::size_t which);
+    void begin(std::size_t which, const std::shared_ptr<task>& what);
+    [[nodiscard]] bool end(std::size_t which);
+    void watch();
+    [[nodiscard]] std::vector<std::shared_ptr<task>> interrupt_overdue();
+    void submit(std::shared_ptr<task> made);
 
     const interpreter_options options;
     std::mutex lock; ///< guards all below; never held while Python runs
     std::condition_variable changed;
-    std::deque<task> waiting;
+    std::deque<std::shared_ptr<task>> waiting;
     bool closed = false;
     std::vector<std::unique_ptr<interpreter>> fresh; ///< by worker: what takes the place of its interpreter
     std::size_t replacing = 0;                       ///< of these, not taken yet
-    std::vector<interpreter> interpreters;           ///< each its worker's alone
+    std::vector<interpreter> interpreters;           ///< each its worker's alone, but to be interrupted
+    std::vector<work_under_way> under_way;           ///< by worker
     std::vector<std::thread> threads;
+
+    std::thread watchman; ///< interrupts calls that run too long; started with the first limit
+    std::condition_variable sooner;
+    clock::time_point asleep_until = clock::time_point::max(); ///< the watchman
+    bool watch_ends = false;
 };
 
-/// False: it is closed, and nothing waits.
-bool executor::inside::next(std::size_t which, task& taken) {
+/// Null: it is closed, and nothing waits.
+std::shared_ptr<task> executor::inside::next(std::size_t which) {
     std::unique_lock guard(lock);
     for (;;) {
         changed.wait(guard, [&] { return closed || !waiting.empty() || fresh[which] != nullptr; });
@@ -64,27 +96,106 @@ bool executor::inside::next(std::size_t which, task& taken) {
         guard.lock();
     }
     if (waiting.empty()) {
-        return false;
+        return nullptr;
     }
-    taken = std::move(waiting.front());
+    std::shared_ptr<task> taken = std::move(waiting.front());
     waiting.pop_front();
-    return true;
+    begin(which, taken);
+    return taken;
+}
+
+/// With the lock held.
+void executor::inside::begin(std::size_t which, const std::shared_ptr<task>& what) {
+    const clock::time_point due = what->limit ? clock::now() + *what->limit : clock::time_point::max();
+    under_way[which] = {what, due};
+    if (due < asleep_until) {
+        sooner.notify_one();
+    }
+}
+
+/// False: the call was given up, and its outcome told. An interruption of it can't hit a later one: it is
+/// aimed with the lock held, while the call is under way.
+bool executor::inside::end(std::size_t which) {
+    const std::lock_guard guard(lock);
+    const std::shared_ptr<task> ended = std::exchange(under_way[which], {}).what;
+    return !std::exchange(ended->told, true);
 }
 
 void executor::inside::work(std::size_t which) {
-    for (task now; next(which, now);) {
+    while (const std::shared_ptr<task> now = next(which)) {
+        std::promise<value> promise;
         try {
-            now.promise.set_value(interpreters[which].call_with(now.name, std::move(now.arguments)));
+            promise.set_value(interpreters[which].call_with(now->name, std::move(now->arguments)));
         } catch (const std::exception&) {
-            now.promise.set_exception(std::current_exception());
+            promise.set_exception(std::current_exception());
+        }
+        if (end(which)) {
+            now->tell(promise.get_future());
         }
     }
+}
+
+void executor::inside::watch() {
+    std::unique_lock guard(lock);
+    while (!watch_ends) {
+        const std::vector<std::shared_ptr<task>> given_up = interrupt_overdue();
+        if (!given_up.empty()) {
+            guard.unlock();
+            for (const std::shared_ptr<task>& each : given_up) {
+                each->tell(std::make_exception_ptr(timeout_error("the call ran for longer than its limit")));
+            }
+            guard.lock();
+            continue;
+        }
+        if (asleep_until == clock::time_point::max()) {
+            sooner.wait(guard);
+        } else {
+            sooner.wait_until(guard, asleep_until);
+        }
+    }
+}
+
+/// With the lock held. Who has to be told of it.
+std::vector<std::shared_ptr<task>> executor::inside::interrupt_overdue() {
+    std::vector<std::shared_ptr<task>> given_up;
+    const clock::time_point now = clock::now();
+    asleep_until = clock::time_point::max();
+    for (std::size_t i = 0; i < under_way.size(); ++i) {
+        work_under_way& each = under_way[i];
+        if (each.due <= now) {
+            each.due = now + *each.what->limit;
+            if (!std::exchange(each.what->told, true)) {
+                given_up.push_back(each.what);
+            }
+            try {
+                interpreters[i].interrupt();
+            } catch (const std::exception&) { // no thread or memory for it now; tried again when it is due
+            }
+        }
+        asleep_until = std::min(asleep_until, each.due);
+    }
+    return given_up;
+}
+
+void executor::inside::submit(std::shared_ptr<task> made) {
+    {
+        const std::lock_guard guard(lock);
+        if (closed) {
+            throw interpreter_error("this isthmus::executor is shut down");
+        }
+        if (made->limit && !watchman.joinable()) {
+            watchman = std::thread([this] { watch(); });
+        }
+        waiting.push_back(std::move(made));
+    }
+    changed.notify_all();
 }
 
 executor::executor(std::size_t workers, std::string_view setup, const interpreter_options& options)
     : inside_(std::make_unique<inside>(options)) {
     const std::size_t count = workers != 0 ? workers : usable_cpus();
     inside_->fresh.resize(count);
+    inside_->under_way.resize(count);
     inside_->threads.reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
         inside_->interpreters.push_back(furnished(options, std::string(setup)));
@@ -108,17 +219,25 @@ std::size_t executor::workers() const noexcept {
 }
 
 std::future<value> executor::submit_with(std::string_view name, std::vector<value> arguments) {
-    task made{std::string(name), std::move(arguments), {}};
-    std::future<value> future = made.promise.get_future();
-    {
-        const std::lock_guard guard(inside_->lock);
-        if (inside_->closed) {
-            throw interpreter_error("this isthmus::executor is shut down");
+    const auto promise = std::make_shared<std::promise<value>>();
+    std::future<value> future = promise->get_future();
+    submit_then(name, std::move(arguments), [promise](std::future<value> outcome) {
+        try {
+            promise->set_value(outcome.get());
+        } catch (const std::exception&) {
+            promise->set_exception(std::current_exception());
         }
-        inside_->waiting.push_back(std::move(made));
-    }
-    inside_->changed.notify_all();
+    });
     return future;
+}
+
+void executor::submit_then(std::string_view name, std::vector<value> arguments, completion done,
+                           std::optional<std::chrono::nanoseconds> limit) {
+    if (limit && *limit <= std::chrono::nanoseconds::zero()) {
+        throw std::invalid_argument("a call's limit must be more than nothing");
+    }
+    inside_->submit(
+        std::make_shared<task>(task{std::string(name), std::move(arguments), std::move(done), limit}));
 }
 
 void executor::reload(std::string_view setup) {
@@ -139,7 +258,7 @@ void executor::reload(std::string_view setup) {
 }
 
 void executor::shutdown(bool cancel) {
-    std::deque<task> dropped;
+    std::deque<std::shared_ptr<task>> dropped;
     {
         const std::lock_guard guard(inside_->lock);
         inside_->closed = true;
@@ -148,8 +267,8 @@ void executor::shutdown(bool cancel) {
         }
     }
     inside_->changed.notify_all();
-    for (task& each : dropped) {
-        each.promise.set_exception(std::make_exception_ptr(
+    for (const std::shared_ptr<task>& each : dropped) {
+        each->tell(std::make_exception_ptr(
             interpreter_error("this isthmus::executor was shut down before the call")));
     }
     for (std::thread& each : inside_->threads) {
@@ -158,6 +277,14 @@ void executor::shutdown(bool cancel) {
         }
     }
     inside_->threads.clear();
+    if (inside_->watchman.joinable()) { // to the end of the last call that may need it
+        {
+            const std::lock_guard guard(inside_->lock);
+            inside_->watch_ends = true;
+        }
+        inside_->sooner.notify_one();
+        inside_->watchman.join();
+    }
     inside_->interpreters.clear();
 }
 

@@ -1,6 +1,8 @@
 #include "support.hpp"
 
-#include <set>
+#include <atomic>
+#include <chrono>
+#include <future>
 
 using hosts::start;
 
@@ -42,6 +44,48 @@ TEST(executor, reload_replaces_every_interpreter_and_loses_no_call) {
     }
     EXPECT_THROW(pool.reload("def"), isthmus::python_error); // and all goes on
     EXPECT_EQ(pool.submit("version").get().as<int>(), 2);
+}
+
+TEST(executor, tells_a_callback_once_whatever_becomes_of_the_call) {
+    const isthmus::runtime runtime = start();
+    isthmus::executor pool(1, "def fail(): raise ValueError('x')");
+    std::promise<std::future<isthmus::value>> good;
+    std::promise<std::future<isthmus::value>> bad;
+    pool.submit_then("abs", isthmus::args(-1), [&](auto outcome) { good.set_value(std::move(outcome)); });
+    pool.submit_then("fail", {}, [&](auto outcome) { bad.set_value(std::move(outcome)); });
+    EXPECT_EQ(good.get_future().get().get().as<int>(), 1);
+    EXPECT_THROW(bad.get_future().get().get(), isthmus::python_error);
+    pool.shutdown();
+    bool told = false;
+    EXPECT_THROW(pool.submit_then("abs", isthmus::args(1), [&](auto) { told = true; }),
+                 isthmus::interpreter_error);
+    EXPECT_FALSE(told);
+}
+
+TEST(executor, interrupts_a_call_that_exceeds_its_limit_and_goes_on) {
+    using namespace std::chrono_literals;
+    const isthmus::runtime runtime = start();
+    isthmus::executor pool(1, "def loop():\n    while True: pass\n"
+                              "def stubborn():\n    try: loop()\n    except KeyboardInterrupt: loop()\n");
+    for (const char* const name : {"loop", "stubborn"}) {
+        std::promise<std::future<isthmus::value>> told;
+        pool.submit_then(
+            name, {}, [&](auto outcome) { told.set_value(std::move(outcome)); }, 20ms);
+        // Waits for longer than its own limit, which begins when it runs.
+        auto after = pool.submit("abs", -2);
+        EXPECT_THROW(told.get_future().get().get(), isthmus::timeout_error);
+        EXPECT_EQ(after.get().as<int>(), 2);
+    }
+    std::atomic<int> good = 0;
+    for (int i = 0; i < 200; ++i) {
+        pool.submit_then(
+            "abs", isthmus::args(-i), [&, i](auto outcome) { good += outcome.get() == i; }, 10s);
+    }
+    pool.shutdown();
+    EXPECT_EQ(good, 200);
+    EXPECT_THROW(pool.submit_then(
+                     "abs", {}, [](auto) {}, 0s),
+                 std::invalid_argument);
 }
 
 TEST(executor, shutdown_ends_or_cancels) {
