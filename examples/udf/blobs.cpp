@@ -29,7 +29,7 @@ lent_blobs& lent() {
 void lend(const isthmus::bytes& data) {
     lent_blobs& all = lent();
     const std::lock_guard guard(all.lock);
-    ++all.entries.try_emplace(data.data(), data, 0).first->second.times;
+    ++all.entries.try_emplace(data.data(), lent_blobs::entry{data, 0}).first->second.times;
 }
 
 /// SQLite's destructor.

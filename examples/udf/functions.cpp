@@ -206,8 +206,8 @@ void define_functions(sqlite3* in, isthmus::interpreter& python) {
     for (const auto& [name, arity, is_aggregate] : python.call_as<std::vector<entry>>("_listed")) {
         // From here on they are SQLite's, which destroys them even if it refuses.
         if (is_aggregate) {
-            const auto method = [&](const char* of) {
-                return python.function("_aggregate_" + name + "." + of);
+            const auto method = [&python, &of_name = name](const char* of) {
+                return python.function("_aggregate_" + of_name + "." + of);
             };
             auto* const made =
                 new aggregate{&python, method("begin"), method("step"), method("finalize"), method("drop")};
