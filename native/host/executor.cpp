@@ -22,8 +22,8 @@ struct task {
     bool told = false; ///< somebody has called `done`, or will; guarded by the executor's lock
 
     /// By the one who set `told`, holding no lock.
-    void tell(std::future<value> outcome) noexcept { done(std::move(outcome)); }
-    void tell(std::exception_ptr why) noexcept {
+    void tell(std::future<value> outcome) const noexcept { done(std::move(outcome)); }
+    void tell(std::exception_ptr why) const noexcept {
         std::promise<value> failed;
         failed.set_exception(std::move(why));
         tell(failed.get_future());
@@ -125,7 +125,7 @@ void executor::inside::work(std::size_t which) {
     while (const std::shared_ptr<task> now = next(which)) {
         std::promise<value> promise;
         try {
-            promise.set_value(interpreters[which].call_with(now->name, std::move(now->arguments)));
+            promise.set_value(interpreters[which].call_with(now->name, now->arguments));
         } catch (const std::exception&) {
             promise.set_exception(std::current_exception());
         }

@@ -16,7 +16,6 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
-#include <ranges>
 #include <thread>
 #include <utility>
 
@@ -107,11 +106,13 @@ std::string error_text() {
     return utf8 != nullptr ? text + ": " + utf8 : text;
 }
 
-void add_to_path(const std::string& entry, bool in_front) {
+constexpr Py_ssize_t last = PY_SSIZE_T_MAX;
+
+void add_to_path(const std::string& entry, Py_ssize_t at) {
     PyObject* const path = PySys_GetObject("path");
     const py::ref text = py::require(PyUnicode_DecodeFSDefault(entry.c_str()));
     if (path != nullptr && PyList_Check(path)) {
-        py::require(in_front ? PyList_Insert(path, 0, text.get()) : PyList_Append(path, text.get()));
+        py::require(PyList_Insert(path, at, text.get()));
     }
 }
 
@@ -152,15 +153,16 @@ py::ref import_package() {
         PyErr_SetRaisedException(Py_NewRef(missing.get()));
         return {};
     }
-    add_to_path(place.string(), false);
+    add_to_path(place.string(), last);
     return py::ref::steal(PyImport_ImportModule("isthmus._isthmus"));
 }
 
 /// Attached to main.
 void join_package(const runtime_options& options) {
     try {
-        for (const std::string& each : options.path | std::views::reverse) {
-            add_to_path(each, true);
+        Py_ssize_t at = 0;
+        for (const std::string& each : options.path) {
+            add_to_path(each, at++);
         }
         const py::ref package = py::require(import_package().release());
         if (PyModule_GetDef(package.get()) != &module::definition) {
