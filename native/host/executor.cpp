@@ -14,28 +14,6 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-struct task {
-    std::string name;
-    std::vector<value> arguments;
-    executor::completion done;
-    std::optional<std::chrono::nanoseconds> limit;
-    bool told = false; ///< somebody has called `done`, or will; guarded by the executor's lock
-
-    /// By the one who set `told`, holding no lock.
-    void tell(std::future<value> outcome) const noexcept { done(std::move(outcome)); }
-    void tell(std::exception_ptr why) const noexcept {
-        std::promise<value> failed;
-        failed.set_exception(std::move(why));
-        tell(failed.get_future());
-    }
-};
-
-/// What a worker is at.
-struct work_under_way {
-    std::shared_ptr<task> what;
-    clock::time_point due = clock::time_point::max(); ///< when it is interrupted
-};
-
 std::size_t usable_cpus() {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<std::size_t>(CPU_COUNT(&set)) : 1;
@@ -52,6 +30,28 @@ interpreter furnished(const interpreter_options& options, const std::string& set
 } // namespace
 
 struct executor::inside {
+    struct task {
+        std::string name;
+        std::vector<value> arguments;
+        executor::completion done;
+        std::optional<std::chrono::nanoseconds> limit;
+        bool told = false; ///< somebody has called `done`, or will; guarded by the executor's lock
+
+        /// By the one who set `told`, holding no lock.
+        void tell(std::future<value> outcome) const noexcept { done(std::move(outcome)); }
+        void tell(std::exception_ptr why) const noexcept {
+            std::promise<value> failed;
+            failed.set_exception(std::move(why));
+            tell(failed.get_future());
+        }
+    };
+
+    /// What a worker is at.
+    struct work_under_way {
+        std::shared_ptr<task> what;
+        clock::time_point due = clock::time_point::max(); ///< when it is interrupted
+    };
+
     explicit inside(interpreter_options how) : options(std::move(how)) {}
 
     void work(std::size_t which);
@@ -80,7 +80,7 @@ struct executor::inside {
 };
 
 /// Null: it is closed, and nothing waits.
-std::shared_ptr<task> executor::inside::next(std::size_t which) {
+std::shared_ptr<executor::inside::task> executor::inside::next(std::size_t which) {
     std::unique_lock guard(lock);
     for (;;) {
         changed.wait(guard, [&] { return closed || !waiting.empty() || fresh[which] != nullptr; });
@@ -156,7 +156,7 @@ void executor::inside::watch() {
 }
 
 /// With the lock held. Who has to be told of it.
-std::vector<std::shared_ptr<task>> executor::inside::interrupt_overdue() {
+std::vector<std::shared_ptr<executor::inside::task>> executor::inside::interrupt_overdue() {
     std::vector<std::shared_ptr<task>> given_up;
     const clock::time_point now = clock::now();
     asleep_until = clock::time_point::max();
@@ -236,8 +236,8 @@ void executor::submit_then(std::string_view name, std::vector<value> arguments, 
     if (limit && *limit <= std::chrono::nanoseconds::zero()) {
         throw std::invalid_argument("a call's limit must be more than nothing");
     }
-    inside_->submit(
-        std::make_shared<task>(task{std::string(name), std::move(arguments), std::move(done), limit}));
+    inside_->submit(std::make_shared<inside::task>(
+        inside::task{std::string(name), std::move(arguments), std::move(done), limit}));
 }
 
 void executor::reload(std::string_view setup) {
@@ -258,7 +258,7 @@ void executor::reload(std::string_view setup) {
 }
 
 void executor::shutdown(bool cancel) {
-    std::deque<std::shared_ptr<task>> dropped;
+    std::deque<std::shared_ptr<inside::task>> dropped;
     {
         const std::lock_guard guard(inside_->lock);
         inside_->closed = true;
@@ -267,7 +267,7 @@ void executor::shutdown(bool cancel) {
         }
     }
     inside_->changed.notify_all();
-    for (const std::shared_ptr<task>& each : dropped) {
+    for (const std::shared_ptr<inside::task>& each : dropped) {
         each->tell(std::make_exception_ptr(
             interpreter_error("this isthmus::executor was shut down before the call")));
     }

@@ -192,6 +192,7 @@ void serve_beside_the_parent(const std::string& parents) {
 TEST_F(inspectors, stay_with_the_parent_at_a_fork) {
     const std::string path = the_inspector().start();
     const client connected(path);
+    EXPECT_TRUE(is_snapshot(ask(path))); // its thread has begun: see asan_at_fork.cpp
     EXPECT_EQ(in_child([&] {
                   EXPECT_EQ(the_inspector().path(), "");
                   the_inspector().stop();
