@@ -13,7 +13,7 @@
 using isthmus::interpreter, isthmus::value;
 namespace fs = std::filesystem;
 
-constexpr std::chrono::milliseconds limit{1000};
+constexpr std::chrono::milliseconds limit{3000};
 
 /// What `work` gives; if that takes too long it is interrupted, until it gives in.
 value in_time(interpreter& in, const std::function<value()>& work) {
