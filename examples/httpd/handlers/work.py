@@ -1,4 +1,4 @@
-"""About 2 ms of Python code for each request: what a template or a validator costs."""
+"""A few milliseconds of Python code for each request: what a template or a validator costs."""
 
 from __future__ import annotations
 
