@@ -39,7 +39,7 @@ configure_package_config_file(
     INSTALL_DESTINATION "${isthmus_cmake}"
     PATH_VARS isthmus_lib isthmus_include
     NO_CHECK_REQUIRED_COMPONENTS_MACRO)
-# Exact: hosts and the Python module share one runtime, whose layout is private.
+# What is found is of this very version: find_package's own rule is about what a project asks for.
 write_basic_package_version_file("${isthmus_prefix}/isthmusConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 foreach(package IN ITEMS isthmus-core isthmus-python)
     configure_file("${PROJECT_SOURCE_DIR}/cmake/package/${package}.pc.in" "${isthmus_prefix}/${package}.pc" @ONLY)
