@@ -1,4 +1,4 @@
-/// Immutable bytes and text that cross without a copy.
+/// Immutable bytes and text that cross without a copy. What is moved from is empty.
 ///
 /// From 64 KiB on (ISTHMUS_THRESHOLD) their memory lies in the process's shared memory: an interpreter that
 /// receives them gets a real `bytes` or `str` over the same physical pages, and what it sends back arrives
@@ -16,12 +16,28 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace isthmus {
 
 namespace detail {
 struct payload;
 struct access;
+
+/// A pointer or a number that is zero in what was moved from.
+template <typename T> struct until_moved {
+    T value{};
+
+    until_moved() noexcept = default;
+    until_moved(const until_moved&) noexcept = default;
+    until_moved& operator=(const until_moved&) noexcept = default;
+    until_moved(until_moved&& other) noexcept : value(std::exchange(other.value, T{})) {}
+    until_moved& operator=(until_moved&& other) noexcept {
+        value = std::exchange(other.value, T{});
+        return *this;
+    }
+    ~until_moved() = default;
+};
 } // namespace detail
 
 class [[gnu::visibility("default")]] bytes {
@@ -31,27 +47,21 @@ class [[gnu::visibility("default")]] bytes {
     /// One copy of the data. Throws std::bad_alloc.
     explicit bytes(std::span<const std::byte> data);
     explicit bytes(std::string_view data);
-    bytes(const bytes&) noexcept;
-    bytes& operator=(const bytes&) noexcept;
-    /// What is moved from is empty.
-    bytes(bytes &&) noexcept;
-    bytes& operator=(bytes&&) noexcept;
-    ~bytes();
 
     [[nodiscard]] const std::byte* data() const noexcept {
-        return data_;
+        return data_.value;
     }
     [[nodiscard]] std::size_t size() const noexcept {
-        return size_;
+        return size_.value;
     }
     [[nodiscard]] bool empty() const noexcept {
-        return size_ == 0;
+        return size_.value == 0;
     }
     [[nodiscard]] std::span<const std::byte> span() const noexcept {
-        return {data_, size_};
+        return {data_.value, size_.value};
     }
     [[nodiscard]] std::string_view view() const noexcept {
-        return {reinterpret_cast<const char*>(data_), size_};
+        return {reinterpret_cast<const char*>(data_.value), size_.value};
     }
     operator std::span<const std::byte>() const noexcept {
         return span();
@@ -70,8 +80,8 @@ class [[gnu::visibility("default")]] bytes {
   private:
     friend detail::access;
     std::shared_ptr<const detail::payload> held_;
-    const std::byte* data_ = nullptr;
-    std::size_t size_ = 0;
+    detail::until_moved<const std::byte*> data_;
+    detail::until_moved<std::size_t> size_;
 };
 
 /// Bytes that are being written: allocate, fill through the span, publish. One thread at a time.
@@ -84,13 +94,13 @@ class [[gnu::visibility("default")]] bytes_builder {
     ~bytes_builder();
 
     [[nodiscard]] std::span<std::byte> span() noexcept {
-        return {data_, size_};
+        return {data_.value, size_.value};
     }
     [[nodiscard]] std::byte* data() noexcept {
-        return data_;
+        return data_.value;
     }
     [[nodiscard]] std::size_t size() const noexcept {
-        return size_;
+        return size_.value;
     }
     /// Fewer bytes than there was room for: a read that got less. std::invalid_argument if more.
     void truncate(std::size_t size);
@@ -101,8 +111,8 @@ class [[gnu::visibility("default")]] bytes_builder {
 
   private:
     std::unique_ptr<detail::payload> held_;
-    std::byte* data_ = nullptr;
-    std::size_t size_ = 0;
+    detail::until_moved<std::byte*> data_;
+    detail::until_moved<std::size_t> size_;
 };
 
 /// Text: a Python `str`. Stored as CPython stores it (PEP 393), so that it crosses without a copy.
@@ -112,19 +122,13 @@ class [[gnu::visibility("default")]] text {
     /// From UTF-8. Lone surrogates in the form of the codec "surrogatepass" are accepted, as Python's `str`
     /// may hold them. Throws std::invalid_argument if it is not UTF-8, std::bad_alloc.
     explicit text(std::string_view utf8);
-    text(const text&) noexcept;
-    text& operator=(const text&) noexcept;
-    /// What is moved from is empty.
-    text(text &&) noexcept;
-    text& operator=(text&&) noexcept;
-    ~text();
 
     /// Code points.
     [[nodiscard]] std::size_t length() const noexcept {
-        return length_;
+        return length_.value;
     }
     [[nodiscard]] bool empty() const noexcept {
-        return length_ == 0;
+        return length_.value == 0;
     }
     /// As UTF-8, copied; lone surrogates as "surrogatepass" has them.
     [[nodiscard]] std::string str() const;
@@ -144,8 +148,8 @@ class [[gnu::visibility("default")]] text {
     [[nodiscard]] bool equals(const text& other) const noexcept;
 
     std::shared_ptr<const detail::payload> held_;
-    const std::byte* data_ = nullptr;
-    std::size_t length_ = 0;
+    detail::until_moved<const std::byte*> data_;
+    detail::until_moved<std::size_t> length_;
 };
 
 } // namespace isthmus

@@ -97,7 +97,7 @@ template <> struct conversion<text> {
     }
 };
 
-/// UTF-8; becomes `str`. For `bytes`, say isthmus::bytes.
+/// UTF-8; becomes `str`, a null pointer None. For `bytes`, say isthmus::bytes.
 template <> struct conversion<std::string> {
     static value to(const std::string& v) { return value::of(text(v)); }
     static std::string from(const value& v) {
@@ -109,10 +109,10 @@ template <> struct conversion<std::string_view> {
     static value to(std::string_view v) { return value::of(text(v)); }
 };
 template <> struct conversion<const char*> {
-    static value to(const char* v) { return value::of(text(std::string_view(v))); }
+    static value to(const char* v) { return v != nullptr ? value::of(text(std::string_view(v))) : value(); }
 };
 template <> struct conversion<char*> {
-    static value to(const char* v) { return value::of(text(std::string_view(v))); }
+    static value to(const char* v) { return v != nullptr ? value::of(text(std::string_view(v))) : value(); }
 };
 
 /// nullopt is None.

@@ -37,8 +37,8 @@ void set_gil_hooks(const gil_hooks* hooks) noexcept;
     return !timeout || *timeout > std::chrono::nanoseconds::zero();
 }
 
-/// `operation()` without a GIL; what it throws, but for std::bad_alloc, ends the process. Not a scope with a
-/// destructor: from one the thread could not be unwound.
+/// `operation()` without a GIL; it throws nothing but std::bad_alloc. Not a scope with a destructor: from one
+/// the thread could not be unwound.
 template <typename Operation> auto without_gil(Operation operation) {
     const gil_hooks* const hooks = current_gil_hooks();
     void* const left = hooks != nullptr ? hooks->leave() : nullptr;

@@ -7,7 +7,6 @@
 
 #include <cstring>
 #include <stdexcept>
-#include <utility>
 
 namespace isthmus {
 
@@ -22,23 +21,6 @@ bytes::bytes(std::span<const std::byte> data) {
 
 bytes::bytes(std::string_view data) : bytes(std::as_bytes(std::span(data))) {}
 
-bytes::bytes(bytes&& other) noexcept
-    : held_(std::move(other.held_)), data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
-
-bytes& bytes::operator=(bytes&& other) noexcept {
-    if (this != &other) {
-        held_ = std::move(other.held_);
-        data_ = std::exchange(other.data_, nullptr);
-        size_ = std::exchange(other.size_, 0);
-    }
-    return *this;
-}
-
-bytes::bytes(const bytes&) noexcept = default;
-bytes& bytes::operator=(const bytes&) noexcept = default;
-bytes::~bytes() = default;
-
 bool bytes::shared() const noexcept {
     return held_ != nullptr && held_->in != nullptr;
 }
@@ -50,42 +32,31 @@ bool bytes::same_memory(const bytes& other) const noexcept {
 bytes_builder::bytes_builder(std::size_t size) {
     if (size != 0) {
         held_ = detail::reserve(core::form::bytes, size);
-        data_ = held_->data;
-        size_ = size;
+        data_.value = held_->data;
+        size_.value = size;
     }
 }
 
-bytes_builder::bytes_builder(bytes_builder&& other) noexcept
-    : held_(std::move(other.held_)), data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
-
-bytes_builder& bytes_builder::operator=(bytes_builder&& other) noexcept {
-    if (this != &other) {
-        held_ = std::move(other.held_);
-        data_ = std::exchange(other.data_, nullptr);
-        size_ = std::exchange(other.size_, 0);
-    }
-    return *this;
-}
-
+bytes_builder::bytes_builder(bytes_builder&&) noexcept = default;
+bytes_builder& bytes_builder::operator=(bytes_builder&&) noexcept = default;
 bytes_builder::~bytes_builder() = default;
 
 void bytes_builder::truncate(std::size_t size) {
-    if (size > size_) {
+    if (size > size_.value) {
         throw std::invalid_argument("bytes_builder::truncate: " + std::to_string(size) + " bytes of " +
-                                    std::to_string(size_));
+                                    std::to_string(size_.value));
     }
-    size_ = size;
+    size_.value = size;
 }
 
 bytes bytes_builder::publish() && {
     bytes made;
-    if (size_ != 0) {
-        made = detail::access::whole_bytes(detail::publish(held_, size_), size_);
+    if (size_.value != 0) {
+        made = detail::access::whole_bytes(detail::publish(held_, size_.value), size_.value);
     }
     held_ = nullptr;
-    data_ = nullptr;
-    size_ = 0;
+    data_.value = nullptr;
+    size_.value = 0;
     return made;
 }
 
@@ -94,8 +65,8 @@ namespace detail {
 bytes access::whole_bytes(std::shared_ptr<const payload> held, std::size_t size) noexcept {
     bytes made;
     if (size != 0) {
-        made.data_ = held->data;
-        made.size_ = size;
+        made.data_.value = held->data;
+        made.size_.value = size;
         made.held_ = std::move(held);
     }
     return made;

@@ -201,11 +201,14 @@ std::pair<recv_channel, send_channel> create_channel(std::optional<std::size_t> 
 
 namespace {
 
-/// The end of that kind in a value; null: it is something else.
-std::shared_ptr<const channel_end> end_in(const value& v, core::end which) noexcept {
+/// Throws type_error.
+template <typename Channel> Channel channel_in(const value& v, core::end which, std::string_view expected) {
     const auto* const held = v.get_if<value::handle>();
     auto end = held != nullptr ? std::dynamic_pointer_cast<const channel_end>(*held) : nullptr;
-    return end != nullptr && end->which() == which ? std::move(end) : nullptr;
+    if (end == nullptr || end->which() != which) {
+        v.refuse(expected);
+    }
+    return detail::access::with_end<Channel>(std::move(end));
 }
 
 } // namespace
@@ -215,11 +218,7 @@ value conversion<send_channel>::to(const send_channel& v) {
 }
 
 send_channel conversion<send_channel>::from(const value& v) {
-    auto end = end_in(v, core::end::send);
-    if (end == nullptr) {
-        v.refuse("SendChannel");
-    }
-    return detail::access::with_end<send_channel>(std::move(end));
+    return channel_in<send_channel>(v, core::end::send, "SendChannel");
 }
 
 value conversion<recv_channel>::to(const recv_channel& v) {
@@ -227,11 +226,7 @@ value conversion<recv_channel>::to(const recv_channel& v) {
 }
 
 recv_channel conversion<recv_channel>::from(const value& v) {
-    auto end = end_in(v, core::end::recv);
-    if (end == nullptr) {
-        v.refuse("RecvChannel");
-    }
-    return detail::access::with_end<recv_channel>(std::move(end));
+    return channel_in<recv_channel>(v, core::end::recv, "RecvChannel");
 }
 
 } // namespace isthmus

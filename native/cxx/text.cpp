@@ -24,23 +24,6 @@ text::text(std::string_view utf8) {
     *this = access::whole_text(detail::publish(filled, size.length), size.length);
 }
 
-text::text(text&& other) noexcept
-    : held_(std::move(other.held_)), data_(std::exchange(other.data_, nullptr)),
-      length_(std::exchange(other.length_, 0)) {}
-
-text& text::operator=(text&& other) noexcept {
-    if (this != &other) {
-        held_ = std::move(other.held_);
-        data_ = std::exchange(other.data_, nullptr);
-        length_ = std::exchange(other.length_, 0);
-    }
-    return *this;
-}
-
-text::text(const text&) noexcept = default;
-text& text::operator=(const text&) noexcept = default;
-text::~text() = default;
-
 std::string text::str() const {
     return detail::encode_utf8(access::form_of(*this), access::characters_of(*this));
 }
@@ -53,7 +36,7 @@ std::string_view text::ascii() const {
     if (!is_ascii()) {
         throw type_error("the text is not ASCII");
     }
-    return {reinterpret_cast<const char*>(data_), length_};
+    return {reinterpret_cast<const char*>(data_.value), length_.value};
 }
 
 bool text::shared() const noexcept {
@@ -67,8 +50,8 @@ bool text::same_memory(const text& other) const noexcept {
 bool text::equals(const text& other) const noexcept {
     // Each is in the narrowest form, so equal text has equal items.
     const std::span<const std::byte> items = access::characters_of(*this);
-    return length_ == other.length_ && access::form_of(*this) == access::form_of(other) &&
-           (length_ == 0 || std::memcmp(items.data(), other.data_, items.size()) == 0);
+    return length_.value == other.length_.value && access::form_of(*this) == access::form_of(other) &&
+           (length_.value == 0 || std::memcmp(items.data(), other.data_.value, items.size()) == 0);
 }
 
 namespace detail {
@@ -76,8 +59,8 @@ namespace detail {
 text access::whole_text(std::shared_ptr<const payload> held, std::size_t length) noexcept {
     text made;
     if (length != 0) {
-        made.data_ = held->data;
-        made.length_ = length;
+        made.data_.value = held->data;
+        made.length_.value = length;
         made.held_ = std::move(held);
     }
     return made;
@@ -106,7 +89,7 @@ core::form access::form_of(const text& t) noexcept {
 }
 
 std::span<const std::byte> access::characters_of(const text& t) noexcept {
-    return {t.data_, t.length_ * core::character_size(form_of(t))};
+    return {t.data_.value, t.length_.value * core::character_size(form_of(t))};
 }
 
 } // namespace detail
