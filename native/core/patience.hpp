@@ -18,6 +18,12 @@ class patience {
 
     explicit patience(futex::nanoseconds span) noexcept : left_(span) {}
 
+    /// Anew, from now on. Not while somebody waits.
+    void renew(futex::nanoseconds span) noexcept {
+        left_.store(span);
+        last_.store(futex::now());
+    }
+
     [[nodiscard]] bool is_over() noexcept {
         const futex::nanoseconds now = futex::now();
         const futex::nanoseconds passed =

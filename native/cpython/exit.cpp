@@ -123,6 +123,7 @@ void end_at_exit(const core::interpreter_ref& record, core::patience& patience) 
 void main_exits(core::interpreter& main) {
     finalise_here();
     core::patience& patience = core::immortal<exit_patience>();
+    patience.renew(for_runs_to_stop); // a host may initialise and finalise CPython several times
     // All at once: code in one may wait for what it runs in another.
     core::interpreters().for_each([&](const core::interpreter_ref& record) {
         record->calls.shut();
