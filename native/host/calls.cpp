@@ -49,8 +49,11 @@ class promised final : public core::posted_call {
     }
     void discard() noexcept override {
         work_ = {};
-        promise_.set_exception(std::make_exception_ptr(interpreter_error(
-            "interpreter " + std::to_string(to().number) + " closed before it ran this call")));
+        try {
+            promise_.set_exception(std::make_exception_ptr(interpreter_error(
+                "interpreter " + std::to_string(to().number) + " closed before it ran this call")));
+        } catch (const std::bad_alloc&) { // its future then throws std::future_error, for a broken promise
+        }
     }
 
   private:

@@ -47,34 +47,37 @@ PyInterpreterConfig config_of(const interpreter_options& options) {
     return config;
 }
 
-/// Main's, strings only: other entries are for its own import hooks.
-value::list path_of_main() {
-    const core::interpreter_ref main = host::main_record();
-    const host::inside scope(main);
-    return host::translating(*main, [] {
-        value::list path;
-        PyObject* const entries = PySys_GetObject("path");
-        for (Py_ssize_t i = 0; entries != nullptr && PyList_Check(entries) && i < PyList_GET_SIZE(entries);
-             ++i) {
-            PyObject* const entry = PyList_GET_ITEM(entries, i);
-            if (!PyUnicode_CheckExact(entry)) {
-                continue;
-            }
-            Py_ssize_t size = 0;
-            const char* const utf8 = PyUnicode_AsUTF8AndSize(entry, &size);
-            if (utf8 == nullptr) {
-                throw py::python_error{};
-            }
-            path.emplace_back(std::string_view(utf8, static_cast<std::size_t>(size)));
+/// Of the main interpreter, strings only: other entries are for its own import hooks. There, under its GIL.
+value::list path_here() {
+    value::list path;
+    PyObject* const entries = PySys_GetObject("path");
+    for (Py_ssize_t i = 0; entries != nullptr && PyList_Check(entries) && i < PyList_GET_SIZE(entries); ++i) {
+        PyObject* const entry = PyList_GET_ITEM(entries, i);
+        if (!PyUnicode_CheckExact(entry)) {
+            continue;
         }
-        module::prepare_main_interpreter();
-        return path;
-    });
+        Py_ssize_t size = 0;
+        const char* const utf8 = PyUnicode_AsUTF8AndSize(entry, &size);
+        if (utf8 == nullptr) {
+            throw py::python_error{};
+        }
+        path.emplace_back(std::string_view(utf8, static_cast<std::size_t>(size)));
+    }
+    return path;
 }
 
+/// What a new one needs of the main interpreter, whose GIL is taken only if it needs anything.
 value::list path_of(const interpreter_options& options) {
     value::list path(options.path_prefix.begin(), options.path_prefix.end());
-    value::list rest = path_of_main();
+    value::list rest;
+    const core::interpreter_ref main = host::main_record();
+    if (!options.path || py::compat::datetime_wants_main_first) {
+        const host::inside scope(main);
+        host::translating(*main, [&] {
+            module::prepare_main_interpreter();
+            rest = path_here();
+        });
+    }
     if (options.path) {
         rest.assign(options.path->begin(), options.path->end());
     }
@@ -232,9 +235,9 @@ void interpreter::close() {
         return;
     }
     const std::string name = "interpreter " + std::to_string(record->number);
-    const host::inside scope(host::main_record());
-    const py::close_result result =
-        host::translating(*host::main_record(), [&] { return py::close_interpreter(record); });
+    const core::interpreter_ref main = host::main_record();
+    const host::inside scope(main);
+    const py::close_result result = host::translating(*main, [&] { return py::close_interpreter(record); });
     switch (result) {
     case py::close_result::closed:
     case py::close_result::already:

@@ -4,6 +4,7 @@
 #include "host/answers.hpp"
 #include "host/inside.hpp"
 
+#include "module/attaching.hpp"
 #include "module/making.hpp"
 #include "module/state.hpp"
 
@@ -96,16 +97,6 @@ class attached_to_main {
 
 // ---- the package
 
-/// The text of the exception that is set.
-std::string error_text() {
-    const py::ref error = py::ref::steal(PyErr_GetRaisedException());
-    std::string text = Py_TYPE(error.get())->tp_name;
-    const py::ref said = py::ref::steal(PyObject_Str(error.get()));
-    const char* const utf8 = said ? PyUnicode_AsUTF8(said.get()) : nullptr;
-    PyErr_Clear();
-    return utf8 != nullptr ? text + ": " + utf8 : text;
-}
-
 constexpr Py_ssize_t last = PY_SSIZE_T_MAX;
 
 void add_to_path(const std::string& entry, Py_ssize_t at) {
@@ -173,7 +164,8 @@ void join_package(const runtime_options& options) {
         }
         module::prepare_main_interpreter();
     } catch (const py::python_error&) {
-        throw interpreter_error("the Python package of isthmus can't be imported: " + error_text());
+        throw interpreter_error("the Python package of isthmus can't be imported: " +
+                                module::taken_error().value_or("no memory"));
     }
 }
 

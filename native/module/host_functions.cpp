@@ -15,6 +15,7 @@
 #include "core/immortal.hpp"
 
 #include <algorithm>
+#include <cxxabi.h>
 #include <map>
 #include <mutex>
 #include <string>
@@ -87,6 +88,8 @@ void tell_exception(call_outcome& of) {
         of = {{}, PyExc_ValueError, {}, error.what()};
     } catch (const std::exception& error) {
         of = {{}, PyExc_RuntimeError, {}, error.what()};
+    } catch (...) {
+        of = {{}, PyExc_RuntimeError, {}, "the host threw something that is no std::exception"};
     }
 }
 
@@ -99,15 +102,20 @@ std::vector<value> values_of(std::vector<core::message>& messages) {
     return made;
 }
 
-/// Without the GIL. What is no std::exception passes through Python's frames as little as through ours: only
-/// CPython throws such, to end the thread (H16).
+/// Without the GIL. All that the host throws is told, but for what ends the thread (H16).
 call_outcome call_out(const host_entry& entry, std::vector<core::message>& messages) {
     call_outcome told;
     try {
         const std::vector<value> arguments = values_of(messages);
         told.result = detail::encode(entry.call(arguments));
-    } catch (const std::exception&) {
-        tell_exception(told);
+    } catch (const abi::__forced_unwind&) {
+        throw;
+    } catch (...) {
+        try {
+            tell_exception(told);
+        } catch (const std::bad_alloc&) {
+            told.kind = PyExc_MemoryError;
+        }
     }
     return told;
 }
