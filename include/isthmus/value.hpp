@@ -11,6 +11,8 @@
 /// | list, tuple                        | value::list, value::tuple                       |
 /// | dict                               | value::dict: pairs, in order of insertion       |
 /// | channel ends, queues               | send_channel, recv_channel, queue               |
+/// | memoryview, mmap                   | isthmus::buffer: becomes a memoryview           |
+/// | SharedBuffer                       | shared_buffer                                   |
 /// | anything else that crosses         | `is_object()`: can be passed on, not looked into|
 ///
 /// Threads: as a std::vector: one thread at a time may change a value, several may read it. No GIL is needed.
@@ -43,7 +45,7 @@ class value;
 template <typename T> struct conversion;
 
 namespace detail {
-class handle; ///< an end of a channel, a queue
+class handle; ///< an end of a channel, a queue, shown or shared memory
 class object; ///< anything that can only be passed on
 } // namespace detail
 

@@ -118,6 +118,9 @@ struct travelling_end final : attachment {
     travelling_end(std::shared_ptr<conduit> c, end w) noexcept;
     ~travelling_end() override;
     [[nodiscard]] conduit* carries() const noexcept override { return of.get(); }
+    [[nodiscard]] std::unique_ptr<attachment> again() const override {
+        return std::make_unique<travelling_end>(of, which);
+    }
 
     std::shared_ptr<conduit> of;
     end which;

@@ -9,6 +9,10 @@ namespace isthmus::core {
 
 attachment::~attachment() = default;
 
+std::unique_ptr<attachment> attachment::again() const {
+    return nullptr;
+}
+
 message::message(std::uint8_t kind, std::span<const std::byte> bytes) noexcept {
     set(form::bytes, kind, nullptr, bytes);
 }

@@ -40,6 +40,8 @@ struct attachment {
     virtual ~attachment();
     /// The channel or queue whose end this is; null for all else. It counts as one of its claims in flight.
     [[nodiscard]] virtual conduit* carries() const noexcept { return nullptr; }
+    /// Another one of the same thing; null: there is only one. Any thread, no GIL. May throw std::bad_alloc.
+    [[nodiscard]] virtual std::unique_ptr<attachment> again() const;
 };
 
 /// The body of a value that does not fit inline.

@@ -8,6 +8,7 @@
 /// up or freed.
 #pragma once
 
+#include "core/message.hpp"
 #include "core/registry.hpp"
 
 #include <cstddef>
@@ -59,6 +60,17 @@ class memory_hold {
     const std::shared_ptr<shared_memory> what_;
     memory_hold* next_;
     memory_hold* previous_ = nullptr;
+};
+
+/// A block inside a message.
+struct travelling_memory final : attachment {
+    travelling_memory(std::shared_ptr<shared_memory> memory, char fmt) noexcept
+        : what(std::move(memory)), format(fmt) {}
+    [[nodiscard]] std::unique_ptr<attachment> again() const override {
+        return std::make_unique<travelling_memory>(what, format);
+    }
+    const std::shared_ptr<shared_memory> what;
+    const char format; ///< of the AtomicView; 0: the SharedBuffer itself
 };
 
 } // namespace isthmus::core

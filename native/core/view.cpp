@@ -11,15 +11,17 @@ namespace isthmus::core {
 loan::~loan() = default;
 
 loan_ref loan_ref::begin(std::unique_ptr<loan> ready) noexcept {
-    interpreter& owner = *ready->owner();
     statistics::add(counter::views_made);
-    // The owner's GIL keeps end_errands from coming between.
-    if (owner.errands.closed()) {
-        statistics::add(counter::views_orphaned);
-    } else {
-        owner.loans.fetch_add(1, std::memory_order_relaxed);
+    if (ready->owner_ != nullptr) {
+        interpreter& owner = *ready->owner_;
+        // The owner's GIL keeps end_errands from coming between.
+        if (owner.errands.closed()) {
+            statistics::add(counter::views_orphaned);
+        } else {
+            owner.loans.fetch_add(1, std::memory_order_relaxed);
+        }
+        ready->list();
     }
-    ready->list();
     return loan_ref(ready.release());
 }
 
@@ -31,12 +33,15 @@ void loan::drop_reference() noexcept {
     statistics::add(counter::releases_posted);
     // Once posted, the loan may be gone at any moment, and with it the last reference to its owner's record.
     const interpreter_ref owner = owner_;
-    if (!post(*owner, *this)) {
+    if (owner == nullptr || !post(*owner, *this)) {
         abandon();
     }
 }
 
-void loan::drop_reference_at_home() {
+void loan::drop_reference_here() {
+    if (owner_ == nullptr || !is_home()) {
+        return drop_reference();
+    }
     if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) {
         return;
     }
@@ -71,7 +76,7 @@ void loan::list() noexcept {
 
 void loan::end() noexcept {
     received_view* unneeded = nullptr;
-    {
+    if (owner_ != nullptr) {
         const std::lock_guard guard(owner_->lent_lock);
         if (next_ != nullptr) {
             next_->previous_ = previous_;

@@ -8,6 +8,8 @@
 /// - A loan is given back exactly once, in its owner and under its GIL: by the errand that its last reference
 ///   posts, or at once if that reference ends there. Unless its owner stopped taking errands before: then it
 ///   is an orphan (counted), its exporter is left as it is, and its memory stays.
+/// - A C++ host's loan has no owner: it is given back where its last reference ends, whichever thread that
+/// is.
 /// - Memory of the arena is pinned by a share of its slot, and seen through a master mapping, so it outlives
 ///   the owner's window; all other memory lives because the exporter is never released.
 /// - What an interpreter received ends with it at the latest, except for views whose memory an orphan of its
@@ -18,6 +20,7 @@
 #pragma once
 
 #include "core/errand.hpp"
+#include "core/message.hpp"
 #include "core/registry.hpp"
 
 #include <algorithm>
@@ -41,6 +44,8 @@ struct buffer_layout {
     bool indirect = false;               ///< there are suboffsets
     std::vector<std::ptrdiff_t> extents; ///< shape, strides, and suboffsets if indirect: `dimensions` each
     std::string format;
+
+    [[nodiscard]] bool operator==(const buffer_layout&) const = default;
 };
 
 /// From the first to past the last byte that a layout reaches.
@@ -58,14 +63,18 @@ class loan : public errand {
   public:
     virtual ~loan();
 
+    /// Null: the host.
     [[nodiscard]] const interpreter_ref& owner() const noexcept { return owner_; }
 
   protected:
     explicit loan(interpreter_ref owner) noexcept : owner_(std::move(owner)) {}
     /// What its views may show. Before it begins.
     void covers(memory_range shown) noexcept { shown_ = shown; }
+    /// Whether the calling thread runs in the owner, under its GIL.
+    [[nodiscard]] virtual bool is_home() const noexcept = 0;
     /// Releases the exporter's buffer. In the owner, under its GIL, once; user code may run. Otherwise the
-    /// destructor alone runs, anywhere: it must leave the exporter alone.
+    /// destructor alone runs, anywhere: it must leave the exporter alone. Never for a loan of the host's,
+    /// whose destructor gives it back.
     virtual void give_back() = 0;
 
   private:
@@ -75,7 +84,7 @@ class loan : public errand {
     void end() noexcept;
     void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
     void drop_reference() noexcept;
-    void drop_reference_at_home();
+    void drop_reference_here();
     void run() final;
     void abandon() noexcept final;
 
@@ -109,11 +118,11 @@ class loan_ref {
             std::exchange(loan_, nullptr)->drop_reference();
         }
     }
-    /// The same in the owner, under its GIL: if it was the last one, the buffer is released before this
-    /// returns, and user code may run.
-    void reset_at_home() {
+    /// The same, where user code may run: if it was the last one, and this is the owner, under its GIL, the
+    /// exporter has its buffer back before this returns, as from a memoryview.
+    void reset_here() {
         if (loan_ != nullptr) {
-            std::exchange(loan_, nullptr)->drop_reference_at_home();
+            std::exchange(loan_, nullptr)->drop_reference_here();
         }
     }
     [[nodiscard]] loan* get() const noexcept { return loan_; }
@@ -128,6 +137,16 @@ class loan_ref {
 struct view {
     buffer_layout layout;
     loan_ref of;
+};
+
+/// A view inside a message.
+struct travelling_view final : attachment {
+    explicit travelling_view(view v) noexcept : what(std::move(v)) {}
+    ~travelling_view() override { what.of.reset_here(); }
+    [[nodiscard]] std::unique_ptr<attachment> again() const override {
+        return std::make_unique<travelling_view>(what);
+    }
+    view what;
 };
 
 /// A view in the interpreter that received it. The interpreter's record lists it, because an interpreter may

@@ -32,26 +32,11 @@ class python_loan final : public core::loan {
     std::shared_ptr<core::shared_memory> block;
 
   private:
+    bool is_home() const noexcept override { return py::current_interpreter() == owner().get(); }
     void give_back() override {
         py::unpin(*owner(), std::move(pinned));
         PyBuffer_Release(&buffer);
     }
-};
-
-/// Ends a reference on whatever thread this is: in the owner's interpreter the exporter gets its buffer back
-/// at once, as it would from a memoryview.
-void end_reference(core::loan_ref& of) {
-    if (of && py::current_interpreter() == of->owner().get()) {
-        of.reset_at_home();
-    } else {
-        of.reset();
-    }
-}
-
-struct travelling_view final : core::attachment {
-    explicit travelling_view(core::view v) noexcept : what(std::move(v)) {}
-    ~travelling_view() override { end_reference(what.of); }
-    core::view what;
 };
 
 // ---- the receiver's exporter
@@ -70,7 +55,7 @@ void exporter_dealloc(PyObject* o) {
     if (core::received_view* const shown = self_of(o).shown; shown != nullptr) {
         core::loan_ref of = std::move(shown->of());
         delete shown;
-        end_reference(of);
+        of.reset_here();
     }
     type->tp_free(o);
     Py_DECREF(type);
@@ -152,9 +137,11 @@ int exporter_getbuffer(PyObject* o, Py_buffer* into, int flags) {
 
 PyObject* exporter_repr(PyObject* o) {
     core::received_view& shown = *self_of(o).shown;
-    return PyUnicode_FromFormat("<isthmus.View of %zd bytes owned by interpreter %lld>",
-                                static_cast<Py_ssize_t>(shown.layout().length),
-                                static_cast<long long>(shown.of()->owner()->number));
+    const auto size = static_cast<Py_ssize_t>(shown.layout().length);
+    const core::interpreter_ref& owner = shown.of()->owner();
+    return owner == nullptr ? PyUnicode_FromFormat("<isthmus.View of %zd bytes owned by the host>", size)
+                            : PyUnicode_FromFormat("<isthmus.View of %zd bytes owned by interpreter %lld>",
+                                                   size, static_cast<long long>(owner->number));
 }
 
 PyType_Slot exporter_slots[] = {
@@ -294,7 +281,7 @@ std::unique_ptr<core::attachment> pack_view(core::interpreter& from, PyObject* o
         py::fail(PyExc_TypeError, "an object that exports a buffer is needed, not %.200s",
                  Py_TYPE(o)->tp_name);
     }
-    return std::make_unique<travelling_view>(view_of(from, o));
+    return std::make_unique<core::travelling_view>(view_of(from, o));
 }
 
 core::message encode_view(core::interpreter& from, PyObject* o) {
@@ -306,7 +293,7 @@ core::message encode_view(core::interpreter& from, PyObject* o) {
 }
 
 ref unpack_view(core::interpreter_ref to, PyTypeObject* exporter_type, core::attachment& travelling) {
-    auto* const found = dynamic_cast<travelling_view*>(&travelling);
+    auto* const found = dynamic_cast<core::travelling_view*>(&travelling);
     if (found == nullptr) {
         return {};
     }

@@ -33,9 +33,8 @@ struct outgoing {
     core::message what;
 };
 
-/// A message that a value keeps as it came. Sent again it is copied, unless what travels in it (a channel's
-/// end, a view, a descriptor) can be given away only once: then the first send takes it, and later ones throw
-/// not_shareable_error.
+/// A message that a value keeps as it came. Sent again it is copied, unless what travels in it (a descriptor)
+/// can be given away only once: then the first send takes it, and later ones throw not_shareable_error.
 class object {
   public:
     explicit object(core::message m) noexcept : held_(std::move(m)) {}
@@ -49,7 +48,7 @@ class object {
     mutable core::message held_;
 };
 
-/// An end of a channel, or a queue, inside a value. The channel classes derive from it.
+/// What is the same thing on both sides, inside a value: an end of a channel, a queue, memory.
 class handle {
   public:
     handle() = default;

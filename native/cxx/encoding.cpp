@@ -3,7 +3,6 @@
 #include "cxx/codec.hpp"
 #include "cxx/payload.hpp"
 
-#include "core/conduit.hpp"
 #include "core/memory.hpp"
 #include "core/stats.hpp"
 #include "core/wire.hpp"
@@ -260,11 +259,11 @@ core::share another(const core::share& held) noexcept {
 std::unique_ptr<core::parcel> copy_of(const core::parcel& from) {
     auto made = std::make_unique<core::parcel>();
     for (const std::unique_ptr<core::attachment>& each : from.attachments) {
-        const auto* const end = dynamic_cast<const core::travelling_end*>(each.get());
-        if (end == nullptr) {
+        std::unique_ptr<core::attachment> copied = each->again();
+        if (copied == nullptr) {
             return nullptr;
         }
-        made->attachments.push_back(std::make_unique<core::travelling_end>(end->of, end->which));
+        made->attachments.push_back(std::move(copied));
     }
     made->data.append(from.data.data(), from.data.size());
     made->shares.reserve(from.shares.size());

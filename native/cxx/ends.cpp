@@ -57,29 +57,6 @@ bool queue_end::same(const handle& other) const noexcept {
     return end != nullptr && end->of_ == of_;
 }
 
-bool recognises(const core::attachment& travelling) noexcept {
-    const auto* const end = dynamic_cast<const core::travelling_end*>(&travelling);
-    return end != nullptr && (dynamic_cast<const core::channel*>(end->of.get()) != nullptr ||
-                              dynamic_cast<const core::queue*>(end->of.get()) != nullptr);
-}
-
-std::shared_ptr<const handle> unpack(std::unique_ptr<core::attachment>& travelling) {
-    const auto* const end = dynamic_cast<const core::travelling_end*>(travelling.get());
-    if (end == nullptr) {
-        return nullptr;
-    }
-    std::shared_ptr<const handle> made;
-    if (auto channel = std::dynamic_pointer_cast<core::channel>(end->of)) {
-        made = std::make_shared<const channel_end>(std::move(channel), end->which);
-    } else if (auto queue = std::dynamic_pointer_cast<core::queue>(end->of)) {
-        made = std::make_shared<const queue_end>(std::move(queue));
-    } else {
-        return nullptr;
-    }
-    travelling.reset(); // after the end has its holder
-    return made;
-}
-
 void throw_outcome(core::outcome how, core::channel& of) {
     switch (how) {
     case core::outcome::would_block:

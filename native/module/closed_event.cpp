@@ -21,6 +21,9 @@ using py::slot;
 
 struct travelling_death_notice final : core::attachment {
     explicit travelling_death_notice(std::shared_ptr<core::death_notice> n) noexcept : of(std::move(n)) {}
+    [[nodiscard]] std::unique_ptr<core::attachment> again() const override {
+        return std::make_unique<travelling_death_notice>(of);
+    }
     std::shared_ptr<core::death_notice> of;
 };
 

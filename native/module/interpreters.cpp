@@ -52,6 +52,15 @@ struct travelling_interpreter final : core::attachment {
     explicit travelling_interpreter(core::interpreter_ref r) noexcept
         : record(std::move(r)), standard(record->created_here ? -1 : record->number) {}
     ~travelling_interpreter() override { drop_handle(record); }
+    /// One that somebody else made is counted by CPython, which needs a GIL.
+    [[nodiscard]] std::unique_ptr<core::attachment> again() const override {
+        if (!record->created_here) {
+            return nullptr;
+        }
+        auto another = std::make_unique<travelling_interpreter>(record);
+        record->handles.fetch_add(1);
+        return another;
+    }
     core::interpreter_ref record;
     standard_reference standard;
 };

@@ -137,13 +137,6 @@ PyType_Slot buffer_slots[] = {{Py_tp_new, slot(buffer_new)},
 PyType_Spec buffer_spec = {"isthmus.SharedBuffer", sizeof(shared_buffer_object), 0,
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, buffer_slots};
 
-struct travelling_buffer final : core::attachment {
-    travelling_buffer(std::shared_ptr<shared_memory> memory, char fmt) noexcept
-        : what(std::move(memory)), format(fmt) {}
-    const std::shared_ptr<shared_memory> what;
-    const char format; ///< of the AtomicView; 0: the SharedBuffer itself
-};
-
 } // namespace
 
 void add_shared_buffer_types(PyObject* module) {
@@ -158,12 +151,12 @@ std::unique_ptr<core::attachment> pack_shared_buffer(const state& s, PyObject* o
     if (Py_TYPE(buffer) != s.shared_buffer_type) {
         return nullptr;
     }
-    return std::make_unique<travelling_buffer>(shared_buffer_of(buffer).held->what(),
-                                               shown != nullptr ? format_of_view(o) : '\0');
+    return std::make_unique<core::travelling_memory>(shared_buffer_of(buffer).held->what(),
+                                                     shown != nullptr ? format_of_view(o) : '\0');
 }
 
 ref unpack_shared_buffer(state& s, core::attachment& travelling) {
-    const auto* const found = dynamic_cast<travelling_buffer*>(&travelling);
+    const auto* const found = dynamic_cast<core::travelling_memory*>(&travelling);
     if (found == nullptr) {
         return {};
     }

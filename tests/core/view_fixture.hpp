@@ -19,18 +19,21 @@ struct ledger {
 
 class test_loan final : public loan {
   public:
-    test_loan(interpreter_ref owner, ledger& book) : loan(std::move(owner)), book_(book) {}
+    test_loan(interpreter_ref owner, ledger& book, bool home = false)
+        : loan(std::move(owner)), book_(book), home_(home) {}
     ~test_loan() override { book_.destroyed.fetch_add(1); }
     using loan::covers;
     share pinned;
 
   private:
+    bool is_home() const noexcept override { return home_; }
     void give_back() override {
         pinned.reset();
         book_.given_back.fetch_add(1);
         book_.given_back.notify_all();
     }
     ledger& book_;
+    const bool home_;
 };
 
 class views : public memory_test {
@@ -50,8 +53,9 @@ class views : public memory_test {
     [[nodiscard]] std::uint64_t orphaned() const {
         return statistics::read(counter::views_orphaned) - orphaned_;
     }
-    loan_ref lend(const interpreter_ref& owner) {
-        return loan_ref::begin(std::make_unique<test_loan>(owner, book));
+    /// `home`: as if this thread ran in the owner.
+    loan_ref lend(const interpreter_ref& owner, bool home = false) {
+        return loan_ref::begin(std::make_unique<test_loan>(owner, book, home));
     }
 
     ledger book;

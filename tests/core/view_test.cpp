@@ -37,13 +37,39 @@ TEST_F(views, the_last_reference_posts_one_release_to_the_owner) {
 
 TEST_F(views, a_last_reference_that_ends_at_home_releases_at_once) {
     const auto owner = std::make_shared<interpreter>();
-    loan_ref here = lend(owner);
+    loan_ref here = lend(owner, true);
     loan_ref there = here;
-    here.reset_at_home();
+    here.reset_here();
     EXPECT_EQ(book.given_back.load(), 0);
-    there.reset_at_home();
+    there.reset_here();
     EXPECT_EQ(book.given_back.load(), 1);
     EXPECT_TRUE(owner->errands.empty());
+}
+
+TEST_F(views, a_last_reference_that_ends_elsewhere_posts_where_user_code_may_run_too) {
+    const auto owner = std::make_shared<interpreter>();
+    loan_ref held = lend(owner);
+    held.reset_here();
+    EXPECT_EQ(book.given_back.load(), 0);
+    run_errands(*owner);
+    EXPECT_EQ(book.given_back.load(), 1);
+    end_errands(*owner);
+}
+
+TEST_F(views, a_loan_of_the_hosts_ends_where_its_last_reference_does) {
+    const std::uint64_t posted = statistics::read(counter::releases_posted);
+    const std::uint64_t run = statistics::read(counter::releases_run);
+    loan_ref held = lend(nullptr);
+    EXPECT_EQ(held.get()->owner(), nullptr);
+    loan_ref other = held;
+    held.reset_here();
+    EXPECT_EQ(book.destroyed.load(), 0);
+    std::thread([&] { other.reset(); }).join();
+    EXPECT_EQ(book.destroyed.load(), 1);
+    EXPECT_EQ(book.given_back.load(), 0);
+    EXPECT_EQ(orphaned(), 0U);
+    EXPECT_EQ(statistics::read(counter::releases_posted) - posted, 1U);
+    EXPECT_EQ(statistics::read(counter::releases_run) - run, 1U);
 }
 
 TEST_F(views, assigning_drops_what_was_held) {
@@ -82,9 +108,9 @@ TEST_F(views, what_the_owner_left_behind_is_an_orphan_and_counted_once) {
 TEST_F(views, a_loan_that_begins_too_late_is_an_orphan) {
     const auto owner = std::make_shared<interpreter>();
     end_errands(*owner);
-    loan_ref late = lend(owner);
+    loan_ref late = lend(owner, true);
     EXPECT_EQ(orphaned(), 1U);
-    late.reset_at_home();
+    late.reset_here();
     EXPECT_EQ(orphaned(), 1U);
     EXPECT_EQ(book.destroyed.load(), 1);
     EXPECT_EQ(book.given_back.load(), 0);

@@ -15,15 +15,20 @@ namespace isthmus::test {
 class balanced : public testing::Test {
   protected:
     void SetUp() override { before_ = now(); }
-    void TearDown() override { EXPECT_EQ(now(), before_) << "shares, channels, queues that are left"; }
+    void TearDown() override {
+        EXPECT_EQ(now(), before_) << "shares, views, shared buffers, channels, queues that are left";
+    }
 
   private:
-    using counts = std::array<std::uint64_t, 3>;
+    using counts = std::array<std::uint64_t, 5>;
     static counts now() {
         core::collect_cycles();
         using enum core::counter;
-        return {core::statistics::read(shares_taken) - core::statistics::read(shares_dropped),
-                core::channel::all().size(), core::queue::all().size()};
+        using core::statistics;
+        return {statistics::read(shares_taken) - statistics::read(shares_dropped),
+                statistics::read(views_made) - statistics::read(views_ended),
+                statistics::read(buffers_made) - statistics::read(buffers_freed), core::channel::all().size(),
+                core::queue::all().size()};
     }
     counts before_{};
 };
