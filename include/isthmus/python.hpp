@@ -1,6 +1,7 @@
 /// All of `isthmus::python`, and of `isthmus::core`.
 #pragma once
 
+#include <isthmus/c_api.hpp>
 #include <isthmus/core.hpp>
 #include <isthmus/executor.hpp>
 #include <isthmus/host.hpp>

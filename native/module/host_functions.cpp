@@ -102,11 +102,14 @@ std::vector<value> values_of(std::vector<core::message>& messages) {
     return made;
 }
 
-/// Without the GIL. All that the host throws is told, but for what ends the thread (H16).
-call_outcome call_out(const host_entry& entry, std::vector<core::message>& messages) {
+/// Without the GIL. All that the host throws is told, but for what ends the thread (H16). `arguments` are the
+/// caller's, who drops them under the GIL: a buffer of an exporter in this interpreter is then released before
+/// the call returns.
+call_outcome call_out(const host_entry& entry, std::vector<core::message>& messages,
+                      std::vector<value>& arguments) {
     call_outcome told;
     try {
-        const std::vector<value> arguments = values_of(messages);
+        arguments = values_of(messages);
         told.result = detail::encode(entry.call(arguments));
     } catch (const abi::__forced_unwind&) {
         throw;
@@ -174,10 +177,12 @@ PyObject* host_call(PyObject* module, PyObject* const* args, Py_ssize_t count) {
         for (Py_ssize_t i = 1; i < count; ++i) {
             messages.push_back(crossing::encode(here, args[i]));
         }
+        std::vector<value> arguments;
         const std::uint64_t began = py::life();
         PyThreadState* const saved = PyEval_SaveThread();
-        call_outcome told = call_out(*entry, messages);
+        call_outcome told = call_out(*entry, messages, arguments);
         py::reattach(saved, began);
+        arguments.clear();
         py::drain(here);
         if (told.kind != nullptr) {
             raise(told);

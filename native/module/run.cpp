@@ -154,13 +154,6 @@ ref perform(const job& work, const ref& given, PyObject* main) {
                 PyTuple_GET_ITEM(given.get(), 2));
 }
 
-bool is_not_shareable(PyObject* exception) {
-    const ref errors = ref::steal(PyImport_ImportModule("isthmus._errors"));
-    const ref kind = errors ? ref::steal(PyObject_GetAttrString(errors.get(), "NotShareableError")) : ref{};
-    PyErr_Clear(); // without isthmus on its path nothing there can have raised one
-    return kind && PyErr_GivenExceptionMatches(exception, kind.get()) != 0;
-}
-
 /// Nobody is there to be told: the exception that is set goes where those of callbacks go.
 void report(const core::interpreter& here) {
     if (here.stopping.load() && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0) {
@@ -277,6 +270,13 @@ answer work_there(core::interpreter& target, job work, core::current_run::number
 }
 
 } // namespace
+
+bool is_not_shareable(PyObject* exception) {
+    const ref errors = ref::steal(PyImport_ImportModule("isthmus._errors"));
+    const ref kind = errors ? ref::steal(PyObject_GetAttrString(errors.get(), "NotShareableError")) : ref{};
+    PyErr_Clear(); // without isthmus on its path nothing there can have raised one
+    return kind && PyErr_GivenExceptionMatches(exception, kind.get()) != 0;
+}
 
 core::message take_down(core::interpreter& here, PyObject* exception) {
     return crossing::encode(here, capture(exception).get());

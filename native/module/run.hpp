@@ -75,6 +75,8 @@ struct answer {
 /// Does a posted call in the current interpreter. Unless the answer is `wanted` it is empty, and an exception
 /// is reported as unraisable. No error is set afterwards.
 [[nodiscard]] answer carry_out(core::interpreter& here, job& work, bool wanted);
+/// Whether it is isthmus's NotShareableError. No error may be set.
+[[nodiscard]] bool is_not_shareable(PyObject* exception);
 /// An exception as an answer tells of it: isthmus._remote.capture. Throws python_error.
 [[nodiscard]] core::message take_down(core::interpreter& here, PyObject* exception);
 /// In the caller's interpreter: what interpreter `number` answered. Throws as run_job.
