@@ -18,6 +18,7 @@ FRAGMENTS = [each for each in BLOCKS if "int main(" not in each]
 AROUND = """
 #include <isthmus/python.hpp>
 #undef NDEBUG
+#include <atomic>
 #include <cassert>
 #include <chrono>
 #include <thread>
