@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bin=$PWD/.venv/bin
 
 existing() { for path in "$@"; do if [[ -e $path ]]; then printf '%s\n' "$path"; fi; done; }
-mapfile -t cpp_roots < <(existing native include tests/core tests/fuzz bench examples)
+mapfile -t cpp_roots < <(existing native include tests/allocations tests/core tests/cxx tests/embedding tests/fuzz tests/hosts bench examples)
 mapfile -t python_roots < <(existing src tests bench examples tools)
 mapfile -t cpp < <(find "${cpp_roots[@]}" -name '*.hpp' -o -name '*.cpp' | sort)
 

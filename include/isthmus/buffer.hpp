@@ -121,8 +121,7 @@ class [[gnu::visibility("default")]] buffer {
 
   private:
     friend struct conversion<buffer>;
-    template <typename T>
-    explicit buffer(std::shared_ptr<std::vector<T>> owned) : buffer(*owned, owned) {}
+    template <typename T> explicit buffer(std::shared_ptr<std::vector<T>> owned) : buffer(*owned, owned) {}
     buffer(std::span<const std::byte> memory, std::size_t item_size, const char* format, bool read_only,
            geometry lies, std::shared_ptr<const void> keep);
     explicit buffer(std::shared_ptr<const detail::shown_memory> held) noexcept : held_(std::move(held)) {}

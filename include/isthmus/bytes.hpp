@@ -94,13 +94,13 @@ class [[gnu::visibility("default")]] bytes_builder {
     ~bytes_builder();
 
     [[nodiscard]] std::span<std::byte> span() noexcept {
-        return {data_.value, size_.value};
+        return {data_, size_};
     }
     [[nodiscard]] std::byte* data() noexcept {
-        return data_.value;
+        return data_;
     }
     [[nodiscard]] std::size_t size() const noexcept {
-        return size_.value;
+        return size_;
     }
     /// Fewer bytes than there was room for: a read that got less. std::invalid_argument if more.
     void truncate(std::size_t size);
@@ -111,8 +111,8 @@ class [[gnu::visibility("default")]] bytes_builder {
 
   private:
     std::unique_ptr<detail::payload> held_;
-    detail::until_moved<std::byte*> data_;
-    detail::until_moved<std::size_t> size_;
+    std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
 };
 
 /// Text: a Python `str`. Stored as CPython stores it (PEP 393), so that it crosses without a copy.

@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace isthmus {
 
@@ -32,31 +33,40 @@ bool bytes::same_memory(const bytes& other) const noexcept {
 bytes_builder::bytes_builder(std::size_t size) {
     if (size != 0) {
         held_ = detail::reserve(core::form::bytes, size);
-        data_.value = held_->data;
-        size_.value = size;
+        data_ = held_->data;
+        size_ = size;
     }
 }
 
-bytes_builder::bytes_builder(bytes_builder&&) noexcept = default;
-bytes_builder& bytes_builder::operator=(bytes_builder&&) noexcept = default;
+bytes_builder::bytes_builder(bytes_builder&& other) noexcept
+    : held_(std::move(other.held_)), data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+bytes_builder& bytes_builder::operator=(bytes_builder&& other) noexcept {
+    held_ = std::move(other.held_);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+}
+
 bytes_builder::~bytes_builder() = default;
 
 void bytes_builder::truncate(std::size_t size) {
-    if (size > size_.value) {
+    if (size > size_) {
         throw std::invalid_argument("bytes_builder::truncate: " + std::to_string(size) + " bytes of " +
-                                    std::to_string(size_.value));
+                                    std::to_string(size_));
     }
-    size_.value = size;
+    size_ = size;
 }
 
 bytes bytes_builder::publish() && {
     bytes made;
-    if (size_.value != 0) {
-        made = detail::access::whole_bytes(detail::publish(held_, size_.value), size_.value);
+    if (size_ != 0) {
+        made = detail::access::whole_bytes(detail::publish(held_, size_), size_);
     }
     held_ = nullptr;
-    data_.value = nullptr;
-    size_.value = 0;
+    data_ = nullptr;
+    size_ = 0;
     return made;
 }
 

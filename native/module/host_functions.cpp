@@ -103,8 +103,8 @@ std::vector<value> values_of(std::vector<core::message>& messages) {
 }
 
 /// Without the GIL. All that the host throws is told, but for what ends the thread (H16). `arguments` are the
-/// caller's, who drops them under the GIL: a buffer of an exporter in this interpreter is then released before
-/// the call returns.
+/// caller's, who drops them under the GIL: a buffer of an exporter in this interpreter is then released
+/// before the call returns.
 call_outcome call_out(const host_entry& entry, std::vector<core::message>& messages,
                       std::vector<value>& arguments) {
     call_outcome told;
