@@ -13,10 +13,12 @@
 #include <isthmus/value.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -81,10 +83,30 @@ class [[gnu::visibility("default")]] send_channel : public channel_handle {
     /// All of them, in order, with fewer locks and wake-ups. Throws as send; those before the one that failed
     /// were sent.
     void send_many(std::span<const value> what, patience timeout = std::nullopt);
+    /// The same of any range, which is read as it is sent.
+    template <std::ranges::input_range Items>
+    requires(!std::convertible_to<Items, std::span<const value>> &&
+             std::constructible_from<value, std::ranges::range_reference_t<Items>>) void
+    send_many(Items && items, patience timeout = std::nullopt) {
+        const auto began = std::chrono::steady_clock::now();
+        const auto left = [&]() -> patience {
+            return timeout ? patience(*timeout - (std::chrono::steady_clock::now() - began)) : timeout;
+        };
+        std::vector<value> batch;
+        for (auto&& each : items) {
+            batch.emplace_back(std::forward<decltype(each)>(each));
+            if (batch.size() == most_at_once) {
+                send_many(std::span<const value>(batch), left());
+                batch.clear();
+            }
+        }
+        send_many(std::span<const value>(batch), left());
+    }
 
   private:
     friend detail::access;
     using channel_handle::channel_handle;
+    static constexpr std::size_t most_at_once = 64;
 };
 
 class [[gnu::visibility("default")]] recv_channel : public channel_handle {

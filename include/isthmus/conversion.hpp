@@ -89,6 +89,12 @@ template <std::size_t Extent> struct conversion<std::span<std::byte, Extent>> {
     static value to(std::span<const std::byte, Extent> v) { return value::of(bytes(v)); }
 };
 
+/// All others become a list.
+template <typename T, std::size_t Extent>
+requires(!std::same_as<std::remove_const_t<T>, std::byte>) struct conversion<std::span<T, Extent>> {
+    static value to(std::span<const T, Extent> v) { return value::of(value::list(v.begin(), v.end())); }
+};
+
 template <> struct conversion<text> {
     static value to(const text& v) { return value::of(v); }
     static text from(const value& v) {

@@ -4,6 +4,7 @@
 #include <isthmus/buffer.hpp>
 #include <isthmus/bytes.hpp>
 #include <isthmus/channel.hpp>
+#include <isthmus/closed_event.hpp>
 #include <isthmus/error.hpp>
 #include <isthmus/inbox.hpp>
 #include <isthmus/queue.hpp>

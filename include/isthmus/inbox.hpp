@@ -13,8 +13,10 @@ namespace isthmus {
 class [[gnu::visibility("default")]] inbox {
   public:
     inbox();
-    inbox(const inbox&) = delete;
-    inbox& operator=(const inbox&) = delete;
+    /// Owner, while no other thread uses either. What was moved from may only be assigned to or destroyed.
+    inbox(inbox && other) noexcept;
+    /// Drops what waits here before.
+    inbox& operator=(inbox&& other) noexcept;
     /// What waits is dropped. Owner, and no other thread may begin to use it; a post whose call does this may
     /// be under way.
     ~inbox();
@@ -47,6 +49,7 @@ class [[gnu::visibility("default")]] inbox {
     [[nodiscard]] bool post_node(std::unique_ptr<node> what);
 
     struct inside;
+    explicit inbox(std::shared_ptr<inside> taken) noexcept;
     std::shared_ptr<inside> inside_; ///< shared with posts under way
 };
 

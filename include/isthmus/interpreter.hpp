@@ -14,6 +14,7 @@
 #pragma once
 
 #include <isthmus/bytes.hpp>
+#include <isthmus/closed_event.hpp>
 #include <isthmus/python_error.hpp>
 #include <isthmus/value.hpp>
 
@@ -81,6 +82,8 @@ class [[gnu::visibility("default")]] interpreter {
     [[nodiscard]] std::optional<std::string> name() const;
     [[nodiscard]] bool is_running() const;
     [[nodiscard]] bool is_closed() const noexcept;
+    /// Its end, as something that can be waited for, selected on, and sent.
+    [[nodiscard]] closed_event closed() const;
 
     /// Runs source text in `__main__`. `filename` is for tracebacks. Throws python_error, interpreter_error.
     void run(std::string_view source, std::string_view filename = "<string>");

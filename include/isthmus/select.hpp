@@ -2,28 +2,30 @@
 #pragma once
 
 #include <isthmus/channel.hpp>
+#include <isthmus/closed_event.hpp>
 #include <isthmus/queue.hpp>
 
 #include <initializer_list>
 
 namespace isthmus {
 
-/// Receive from a channel, get from a queue, or send something on a channel.
+/// Receive from a channel, get from a queue, the end of an interpreter, or send something on a channel.
 class [[gnu::visibility("default")]] select_case {
   public:
     select_case(const recv_channel& from) : on_(from) {}
     select_case(const queue& from) : on_(from) {}
+    select_case(const closed_event& of) : on_(of) {}
     select_case(const send_channel& to, value what) : on_(to), what_(std::move(what)) {}
 
   private:
     friend detail::access;
-    std::variant<recv_channel, queue, send_channel> on_;
+    std::variant<recv_channel, queue, closed_event, send_channel> on_;
     value what_;
 };
 
 struct selected {
     std::size_t index; ///< of the case that happened
-    value received;    ///< None for a send
+    value received;    ///< None for a send, or an end
 };
 
 /// Exactly one case happens: the first that is ready, fairly. Throws timeout_error; closed_error,

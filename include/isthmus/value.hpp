@@ -10,7 +10,7 @@
 /// | str                                | isthmus::text                                   |
 /// | list, tuple                        | value::list, value::tuple                       |
 /// | dict                               | value::dict: pairs, in order of insertion       |
-/// | channel ends, queues               | send_channel, recv_channel, queue               |
+/// | channel ends, queues, ClosedEvent  | send_channel, recv_channel, queue, closed_event |
 /// | memoryview, mmap                   | isthmus::buffer: becomes a memoryview           |
 /// | SharedBuffer                       | shared_buffer                                   |
 /// | anything else that crosses         | `is_object()`: can be passed on, not looked into|

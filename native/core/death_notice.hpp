@@ -51,4 +51,13 @@ class death_notice final : public conduit {
     association users_; ///< holders only; under the notice's lock
 };
 
+/// One inside a message.
+struct travelling_death_notice final : attachment {
+    explicit travelling_death_notice(std::shared_ptr<death_notice> n) noexcept : of(std::move(n)) {}
+    [[nodiscard]] std::unique_ptr<attachment> again() const override {
+        return std::make_unique<travelling_death_notice>(of);
+    }
+    std::shared_ptr<death_notice> of;
+};
+
 } // namespace isthmus::core

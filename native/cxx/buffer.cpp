@@ -206,12 +206,7 @@ value conversion<buffer>::to(const buffer& v) {
 }
 
 buffer conversion<buffer>::from(const value& v) {
-    const auto* const held = v.get_if<value::handle>();
-    auto shown = held != nullptr ? std::dynamic_pointer_cast<const detail::shown_memory>(*held) : nullptr;
-    if (shown == nullptr) {
-        v.refuse("memoryview");
-    }
-    return buffer(std::move(shown));
+    return buffer(detail::handle_in<detail::shown_memory>(v, "memoryview"));
 }
 
 } // namespace isthmus

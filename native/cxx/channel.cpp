@@ -122,7 +122,7 @@ bool send_channel::send_nowait(const value& what) {
 /// Encodes ahead, unless somebody waits for the first already.
 void send_channel::send_many(std::span<const value> what, patience timeout) {
     const time_left left(timeout);
-    std::array<message, 64> ready;
+    std::array<message, most_at_once> ready;
     const std::size_t most = end_->of().capacity() != 0 ? ready.size() : 1;
     while (!what.empty()) {
         std::size_t count = 0;
@@ -203,9 +203,8 @@ namespace {
 
 /// Throws type_error.
 template <typename Channel> Channel channel_in(const value& v, core::end which, std::string_view expected) {
-    const auto* const held = v.get_if<value::handle>();
-    auto end = held != nullptr ? std::dynamic_pointer_cast<const channel_end>(*held) : nullptr;
-    if (end == nullptr || end->which() != which) {
+    auto end = detail::handle_in<channel_end>(v, expected);
+    if (end->which() != which) {
         v.refuse(expected);
     }
     return detail::access::with_end<Channel>(std::move(end));

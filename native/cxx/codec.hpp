@@ -63,6 +63,17 @@ class handle {
     [[nodiscard]] virtual bool same(const handle& other) const noexcept = 0;
 };
 
+/// The handle of that kind in a value. Throws type_error.
+template <typename Handle>
+[[nodiscard]] std::shared_ptr<const Handle> handle_in(const value& v, std::string_view expected) {
+    const auto* const held = v.get_if<value::handle>();
+    auto found = held != nullptr ? std::dynamic_pointer_cast<const Handle>(*held) : nullptr;
+    if (found == nullptr) {
+        v.refuse(expected);
+    }
+    return found;
+}
+
 /// Whether unpack() knows it.
 [[nodiscard]] bool recognises(const core::attachment& travelling) noexcept;
 /// The handle for what travels; null: nothing that C++ knows (then the value stays an object). Consumes it

@@ -57,6 +57,27 @@ bool queue_end::same(const handle& other) const noexcept {
     return end != nullptr && end->of_ == of_;
 }
 
+notice_end::notice_end(std::shared_ptr<core::death_notice> of) : of_(std::move(of)) {
+    of_->add_holder(core::end::recv, host_party());
+}
+
+notice_end::~notice_end() {
+    of_->drop_holder(core::end::recv, host_party());
+}
+
+std::unique_ptr<core::attachment> notice_end::pack() const {
+    return std::make_unique<core::travelling_death_notice>(of_);
+}
+
+std::string_view notice_end::type_name() const noexcept {
+    return "ClosedEvent";
+}
+
+bool notice_end::same(const handle& other) const noexcept {
+    const auto* const end = dynamic_cast<const notice_end*>(&other);
+    return end != nullptr && end->of_ == of_;
+}
+
 void throw_outcome(core::outcome how, core::channel& of) {
     switch (how) {
     case core::outcome::would_block:

@@ -8,6 +8,7 @@
 #include "cxx/codec.hpp"
 
 #include "core/channel.hpp"
+#include "core/death_notice.hpp"
 #include "core/queue.hpp"
 
 #include <memory>
@@ -47,6 +48,22 @@ class queue_end final : public handle {
 
   private:
     const std::shared_ptr<core::queue> of_;
+};
+
+class notice_end final : public handle {
+  public:
+    /// Throws std::bad_alloc.
+    explicit notice_end(std::shared_ptr<core::death_notice> of);
+    ~notice_end() override;
+
+    [[nodiscard]] core::death_notice& of() const noexcept { return *of_; }
+
+    [[nodiscard]] std::unique_ptr<core::attachment> pack() const override;
+    [[nodiscard]] std::string_view type_name() const noexcept override;
+    [[nodiscard]] bool same(const handle& other) const noexcept override;
+
+  private:
+    const std::shared_ptr<core::death_notice> of_;
 };
 
 /// What the exceptions of the interface say of it. `how` is not ok.

@@ -7,7 +7,7 @@
 namespace isthmus::detail {
 namespace {
 
-enum class known : std::uint8_t { nothing, channel, queue, view, memory };
+enum class known : std::uint8_t { nothing, channel, queue, notice, view, memory };
 
 known what_is(const core::attachment& travelling) noexcept {
     if (const auto* const end = dynamic_cast<const core::travelling_end*>(&travelling)) {
@@ -15,6 +15,9 @@ known what_is(const core::attachment& travelling) noexcept {
             return known::channel;
         }
         return dynamic_cast<const core::queue*>(end->of.get()) != nullptr ? known::queue : known::nothing;
+    }
+    if (dynamic_cast<const core::travelling_death_notice*>(&travelling) != nullptr) {
+        return known::notice;
     }
     if (const auto* const view = dynamic_cast<const core::travelling_view*>(&travelling)) {
         return view->what.layout.indirect ? known::nothing : known::view; // C++ has no suboffsets
@@ -45,6 +48,10 @@ std::shared_ptr<const handle> unpack(std::unique_ptr<core::attachment>& travelli
         made = std::make_shared<const queue_end>(std::static_pointer_cast<core::queue>(end.of));
         break;
     }
+    case known::notice:
+        made =
+            std::make_shared<const notice_end>(static_cast<core::travelling_death_notice&>(*travelling).of);
+        break;
     case known::view:
         made = std::make_shared<const shown_memory>(static_cast<core::travelling_view&>(*travelling).what);
         break;

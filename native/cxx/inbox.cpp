@@ -12,6 +12,7 @@
 #include <atomic>
 #include <limits>
 #include <mutex>
+#include <utility>
 
 namespace isthmus {
 
@@ -89,8 +90,19 @@ struct inbox::inside {
 
 inbox::inbox() : inside_(std::make_shared<inside>()) {}
 
+inbox::inbox(inbox&& other) noexcept = default;
+
+inbox& inbox::operator=(inbox&& other) noexcept {
+    const inbox ended(std::exchange(inside_, std::move(other.inside_)));
+    return *this;
+}
+
+inbox::inbox(std::shared_ptr<inside> taken) noexcept : inside_(std::move(taken)) {}
+
 inbox::~inbox() {
-    inside_->drop_all();
+    if (inside_ != nullptr) {
+        inside_->drop_all();
+    }
 }
 
 bool inbox::post_node(std::unique_ptr<node> what) {

@@ -116,12 +116,7 @@ value conversion<queue>::to(const queue& v) {
 }
 
 queue conversion<queue>::from(const value& v) {
-    const auto* const held = v.get_if<value::handle>();
-    auto end = held != nullptr ? std::dynamic_pointer_cast<const queue_end>(*held) : nullptr;
-    if (end == nullptr) {
-        v.refuse("Queue");
-    }
-    return detail::access::with_end<queue>(std::move(end));
+    return detail::access::with_end<queue>(detail::handle_in<queue_end>(v, "Queue"));
 }
 
 } // namespace isthmus

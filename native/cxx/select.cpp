@@ -66,6 +66,8 @@ class case_list {
         return detail::taken_out(of, std::move(cargo_[done.index].what));
     }
 
+    [[nodiscard]] static value ended(const closed_event&, const core::selected&) { return {}; }
+
     std::span<const select_case> given_;
     std::vector<detail::outgoing> cargo_;
     std::vector<core::select_case> cases_;

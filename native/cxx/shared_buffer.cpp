@@ -79,12 +79,7 @@ value conversion<shared_buffer>::to(const shared_buffer& v) {
 }
 
 shared_buffer conversion<shared_buffer>::from(const value& v) {
-    const auto* const held = v.get_if<value::handle>();
-    auto block = held != nullptr ? std::dynamic_pointer_cast<const detail::memory_block>(*held) : nullptr;
-    if (block == nullptr) {
-        v.refuse("SharedBuffer");
-    }
-    return shared_buffer(std::move(block));
+    return shared_buffer(detail::handle_in<detail::memory_block>(v, "SharedBuffer"));
 }
 
 } // namespace isthmus

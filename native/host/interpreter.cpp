@@ -5,6 +5,8 @@
 #include "host/interpreter_state.hpp"
 
 #include "cxx/codec.hpp"
+#include "cxx/ends.hpp"
+#include "cxx/payload.hpp"
 #include "module/interpreters.hpp"
 #include "module/making.hpp"
 #include "module/run.hpp"
@@ -170,6 +172,11 @@ bool interpreter::is_running() const {
 
 bool interpreter::is_closed() const noexcept {
     return state_ == nullptr || state_->record->now.load() == core::interpreter::phase::gone;
+}
+
+closed_event interpreter::closed() const {
+    return detail::access::with_end<closed_event>(
+        std::make_shared<const detail::notice_end>(state_of(state_).record->death));
 }
 
 void interpreter::run(std::string_view source, std::string_view filename) {

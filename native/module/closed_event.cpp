@@ -19,14 +19,6 @@ using py::ref;
 using py::require;
 using py::slot;
 
-struct travelling_death_notice final : core::attachment {
-    explicit travelling_death_notice(std::shared_ptr<core::death_notice> n) noexcept : of(std::move(n)) {}
-    [[nodiscard]] std::unique_ptr<core::attachment> again() const override {
-        return std::make_unique<travelling_death_notice>(of);
-    }
-    std::shared_ptr<core::death_notice> of;
-};
-
 void closed_event_dealloc(PyObject* o) {
     closed_event_object& self = closed_event_of(o);
     PyTypeObject* const type = Py_TYPE(o);
@@ -145,12 +137,12 @@ ref make_closed_event(state& s, std::shared_ptr<core::death_notice> of) {
 
 std::unique_ptr<core::attachment> pack_closed_event(state& s, PyObject* o) {
     return Py_TYPE(o) == s.closed_event_type
-               ? std::make_unique<travelling_death_notice>(closed_event_of(o).of)
+               ? std::make_unique<core::travelling_death_notice>(closed_event_of(o).of)
                : nullptr;
 }
 
 ref unpack_closed_event(state& s, core::attachment& travelling) {
-    auto* const found = dynamic_cast<travelling_death_notice*>(&travelling);
+    auto* const found = dynamic_cast<core::travelling_death_notice*>(&travelling);
     return found != nullptr ? make_closed_event(s, found->of) : ref{};
 }
 

@@ -2,6 +2,8 @@
 /// ends that travel; descriptors; forks.
 #include "channel_fixture.hpp"
 
+#include <ranges>
+
 namespace isthmus::test {
 namespace {
 
@@ -56,6 +58,27 @@ TEST_F(channels, none_without_limit_waits) {
     EXPECT_EQ(rest.back(), value(999));
     EXPECT_THROW(static_cast<void>(receiver.recv_many(1, no_wait)), timeout_error);
     EXPECT_THROW(static_cast<void>(receiver.recv_many(0)), std::invalid_argument);
+}
+
+TEST_F(channels, any_range_is_sent_as_it_is_read) {
+    auto [receiver, sender] = create_channel(std::nullopt);
+    int read = 0;
+    sender.send_many(std::views::iota(0, 200) | std::views::transform([&](int i) { return ++read, i * 2; }),
+                     no_wait);
+    EXPECT_EQ(read, 200);
+    EXPECT_EQ(receiver.recv_many(300).back(), value(398));
+    sender.send_many(std::vector<std::string>{"a", "b"});
+    EXPECT_EQ(receiver.recv_many(3), (std::vector<value>{"a", "b"}));
+    sender.send_many(std::vector<int>{});
+    EXPECT_EQ(receiver.recv_nowait(), std::nullopt);
+    auto [slow, full] = create_channel(100);
+    read = 0;
+    EXPECT_THROW(full.send_many(std::views::iota(0) | std::views::transform([&](int i) { return ++read, i; }),
+                                a_moment),
+                 timeout_error)
+        << "of an endless one";
+    EXPECT_EQ(read, 128) << "two batches";
+    EXPECT_EQ(slow.recv_many(1'000).size(), 100U);
 }
 
 TEST_F(channels, many_are_sent_within_one_time) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <gtest/gtest.h>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -53,6 +54,24 @@ TEST(inboxes, a_call_that_throws_leaves_the_others_for_the_next_drain) {
     EXPECT_TRUE(box.wait(0ns));
     EXPECT_EQ(box.drain(), 2U);
     EXPECT_EQ(run, (std::vector{1, 2, 3}));
+}
+
+TEST(inboxes, move_with_what_waits) {
+    std::vector<int> run;
+    const auto dropped = std::make_shared<int>(0);
+    inbox first;
+    first.post([&] { run.push_back(1); });
+    inbox second(std::move(first));
+    second.post([&] { run.push_back(2); });
+    inbox third;
+    third.post([dropped] { FAIL(); });
+    third = std::move(second);
+    EXPECT_EQ(dropped.use_count(), 1);
+    EXPECT_EQ(third.drain(), 2U);
+    EXPECT_EQ(run, (std::vector{1, 2}));
+    first = inbox();
+    EXPECT_TRUE(first.post([] {}));
+    EXPECT_EQ(first.drain(), 1U);
 }
 
 TEST(inboxes, a_call_may_drain) {

@@ -105,6 +105,14 @@ TEST(value, bool_int_and_float_mix_as_in_python) {
     EXPECT_TRUE(std::isnan(value(std::nan("")).as<double>()));
 }
 
+TEST(value, spans_of_anything_else_are_lists) {
+    const std::vector<int> numbers{1, 2, 3};
+    EXPECT_EQ(value(std::span(numbers)), value(numbers));
+    std::string names[] = {"a", "b"};
+    EXPECT_EQ(value(std::span(names)), value(std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(value(std::span(numbers).first<2>()).as<std::vector<int>>(), (std::vector{1, 2}));
+}
+
 TEST(value, strings_are_text_and_bytes_are_bytes) {
     expect_there_and_back(std::string("caf\xc3\xa9"));
     EXPECT_TRUE(value("abc").holds<text>());
@@ -114,6 +122,8 @@ TEST(value, strings_are_text_and_bytes_are_bytes) {
                     "abc");
     EXPECT_EQ(value(raw).as<bytes>(), raw);
     EXPECT_EQ(value(raw.span()).as<bytes>(), raw);
+    std::vector<std::byte> writable(raw.span().begin(), raw.span().end());
+    EXPECT_EQ(value(std::span(writable)).as<bytes>(), raw);
     EXPECT_THROW(static_cast<void>(value(raw).as<std::string>()), type_error);
     EXPECT_THROW(static_cast<void>(value("abc").as<bytes>()), type_error);
     EXPECT_THROW(value("\xff"), std::invalid_argument);
