@@ -156,8 +156,8 @@ void arena::unmap(unsigned window, std::size_t offset, std::size_t length) const
              -1, 0);
 }
 
-void arena::populate(unsigned window, std::size_t offset, std::size_t length) const noexcept {
-    madvise(at(window, offset), length, MADV_POPULATE_WRITE);
+void arena::populate(std::span<std::byte> pages) noexcept {
+    madvise(pages.data(), pages.size(), MADV_POPULATE_WRITE);
 }
 
 void arena::punch(std::size_t offset, std::size_t length) const noexcept {

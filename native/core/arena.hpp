@@ -23,6 +23,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace isthmus::core {
 
@@ -71,7 +72,7 @@ class arena {
     /// Back to PROT_NONE; private header pages are gone.
     void unmap(unsigned window, std::size_t offset, std::size_t length) const noexcept;
     /// Faults in an owner's pages by one call; a failure is harmless, the pages then come one by one.
-    void populate(unsigned window, std::size_t offset, std::size_t length) const noexcept;
+    static void populate(std::span<std::byte> pages) noexcept;
     /// Frees the shared pages; they read as zero afterwards.
     void punch(std::size_t offset, std::size_t length) const noexcept;
 

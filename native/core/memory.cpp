@@ -40,7 +40,7 @@ window* memory_system::take_window() noexcept {
 }
 
 void* memory_system::allocate(window& w, std::uint64_t owner, std::size_t size, std::size_t expected,
-                              bool zero) noexcept {
+                              bool zero, std::span<std::byte>* fresh) noexcept {
     const unsigned order = order_for(std::max(size, expected));
     if (order > top_order_ || size > (std::size_t{1} << 62)) {
         return nullptr;
@@ -50,7 +50,7 @@ void* memory_system::allocate(window& w, std::uint64_t owner, std::size_t size, 
         s = fresh_block(w, order);
     }
     if (s == nullptr && order != order_for(size)) {
-        return allocate(w, owner, size, size, zero);
+        return allocate(w, owner, size, size, zero, fresh);
     }
     if (s == nullptr) {
         return nullptr;
@@ -60,7 +60,12 @@ void* memory_system::allocate(window& w, std::uint64_t owner, std::size_t size, 
     s->state.store(slot::use::live, std::memory_order_relaxed);
     statistics::add(counter::slots_made);
     count_slot(w, *s, true);
-    touch(w, *s, size, zero);
+    const std::span<std::byte> untouched = touch(w, *s, size, zero);
+    if (fresh != nullptr) {
+        *fresh = untouched;
+    } else {
+        populate(untouched);
+    }
     return object_in(w.index, *s);
 }
 
@@ -113,19 +118,25 @@ slot* memory_system::fresh_block(window& w, unsigned order) noexcept {
 
 /// Makes the first `size` bytes of the object usable: zeroed if asked, and faulted in by one call instead of
 /// page by page.
-void memory_system::touch(window& w, slot& s, std::size_t size, bool zero) noexcept {
+std::span<std::byte> memory_system::touch(window& w, slot& s, std::size_t size, bool zero) const noexcept {
     const std::size_t end = round_to_page(object_offset + size);
     if (zero && s.touched > object_offset) {
         std::memset(object_in(w.index, s), 0, std::min(size, s.touched - object_offset));
     }
-    if (end > s.touched) {
-        const std::size_t more = end - s.touched;
-        // Zeroed memory may stay untouched for long (sparse arrays): its pages come when they are written.
-        if (!zero && more > page_size) {
-            arena_.populate(w.index, offset_of(s) + s.touched, more);
-        }
-        statistics::add(counter::bytes_touched, more);
-        s.touched = end;
+    if (end <= s.touched) {
+        return {};
+    }
+    const std::size_t more = end - s.touched;
+    statistics::add(counter::bytes_touched, more);
+    std::byte* const first = arena_.at(w.index, offset_of(s) + s.touched);
+    s.touched = end;
+    // Zeroed memory may stay untouched for long (sparse arrays): its pages come when they are written.
+    return zero || more <= page_size ? std::span<std::byte>() : std::span(first, more);
+}
+
+void memory_system::populate(std::span<std::byte> fresh) const noexcept {
+    if (!fresh.empty()) {
+        arena::populate(fresh);
     }
 }
 
@@ -134,7 +145,7 @@ void memory_system::resize(slot& s, std::size_t size) noexcept {
     count_slot(w, s, false);
     s.bytes.store(size, std::memory_order_relaxed);
     count_slot(w, s, true);
-    touch(w, s, size, false);
+    populate(touch(w, s, size, false));
 }
 
 void memory_system::release(void* address) noexcept {

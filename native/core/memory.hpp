@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <span>
 
 namespace isthmus::core {
 
@@ -55,9 +56,13 @@ class memory_system {
     void owner_gone(window& w) noexcept;
 
     /// A block of `size` bytes for an object, in a slot of `w`; null if there is no room (the caller uses the
-    /// old allocator). `expected`: how far it will grow in place. [G of w]
+    /// old allocator). `expected`: how far it will grow in place. `fresh`: is told which of its pages never
+    /// were touched, for populate(); null: they are populated here. [G of w]
     [[nodiscard]] void* allocate(window& w, std::uint64_t owner, std::size_t size, std::size_t expected,
-                                 bool zero) noexcept;
+                                 bool zero, std::span<std::byte>* fresh = nullptr) noexcept;
+    /// Faults in what allocate() has left out: the system takes its time for much memory, and the GIL is not
+    /// needed meanwhile. The caller owns the block.
+    void populate(std::span<std::byte> fresh) const noexcept;
     /// Makes the slot's allocation `size` bytes in place. Precondition: size <= room(), owner's side, not
     /// shared. [G]
     void resize(slot& s, std::size_t size) noexcept;
@@ -138,7 +143,8 @@ class memory_system {
     void dissolve(slot& s) noexcept;               // [M]
     bool count_mappings(std::size_t more) noexcept;
     static void count_slot(window& w, const slot& s, bool more) noexcept; // [G]
-    void touch(window& w, slot& s, std::size_t size, bool zero) noexcept;
+    /// Returns the pages that are still to be populated.
+    std::span<std::byte> touch(window& w, slot& s, std::size_t size, bool zero) const noexcept;
     bool post(slot& s) noexcept;
     void free_orphan(slot& s) noexcept;            // [M]
     bool leave_block(window& w, slot& s) noexcept; // [M]

@@ -68,12 +68,17 @@ bool host_memory::take_window() noexcept {
 
 std::byte* host_memory::allocate(std::size_t size) {
     prepare();
-    const turn mine(*this);
-    if (!take_window()) {
-        return nullptr;
+    std::span<std::byte> fresh;
+    void* block = nullptr;
+    {
+        const turn mine(*this);
+        if (take_window()) {
+            block = memory().allocate(*window_.load(std::memory_order_relaxed), core::host_owner, size, size,
+                                      false, &fresh);
+        }
     }
-    return static_cast<std::byte*>(
-        memory().allocate(*window_.load(std::memory_order_relaxed), core::host_owner, size, size, false));
+    memory().populate(fresh); // other threads' blocks need not wait for it
+    return static_cast<std::byte*>(block);
 }
 
 void host_memory::release(std::byte* object) noexcept {

@@ -116,7 +116,7 @@ TEST_F(arena_windows, what_is_not_mapped_faults) {
 TEST_F(arena_windows, punched_pages_read_as_zero_in_every_window) {
     ASSERT_TRUE(space.map_owner(0, 0, length));
     ASSERT_TRUE(space.map_foreign(1, 0, length));
-    space.populate(0, 0, length);
+    arena::populate({space.at(0, 0), length});
     std::memset(space.at(0, 0), 0x77, length);
     ASSERT_EQ(resident_bytes(space), length);
     space.punch(page_size, 2 * page_size);

@@ -90,6 +90,25 @@ TEST_F(blocks, idle_bytes_stay_within_the_budget) {
     EXPECT_LE(resident_bytes(memory().space()), small_sizes.budget);
 }
 
+TEST_F(blocks, fresh_pages_may_be_populated_later) {
+    actor owner;
+    constexpr std::size_t size = 1'000'000;
+    std::span<std::byte> fresh;
+    const std::size_t before = resident_bytes(memory().space());
+    void* const block = memory().allocate(owner.view(), 1, size, size, false, &fresh);
+    ASSERT_NE(block, nullptr);
+    EXPECT_GE(fresh.size(), size);
+    EXPECT_LT(resident_bytes(memory().space()) - before, size);
+    memory().populate(fresh);
+    EXPECT_GE(resident_bytes(memory().space()) - before, size);
+    memory().release(block);
+    void* const warm = memory().allocate(owner.view(), 1, size, size, false, &fresh);
+    EXPECT_EQ(warm, block);
+    EXPECT_TRUE(fresh.empty());
+    memory().populate(fresh);
+    memory().release(warm);
+}
+
 TEST_F(blocks, the_newest_idle_block_is_used_again_and_the_oldest_is_purged) {
     actor owner;
     std::vector<slot*> order;
