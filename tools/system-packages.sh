@@ -10,7 +10,7 @@ need_header() {
 }
 
 case ${1:?usage: tools/system-packages.sh PURPOSE} in
-release | debug-ext | asan-ext) need_program g++ g++ ;;
+release | *-ext) need_program g++ g++ ;;
 debug | asan | tsan | coverage) need_program g++ g++ && need_header gtest/gtest.h libgtest-dev ;;
 fuzz)
     need_program g++ g++

@@ -63,10 +63,32 @@ def test_every_test_of_the_hosts(programs: Path, cmake_dir: Path) -> None:
     assert not failed, "\n".join(failed)
 
 
+@pytest.mark.skipif(_hosts.SANITIZER != "thread", reason="needs ThreadSanitizer")
+@pytest.mark.parametrize("how", ["apart", "together"])
+def test_the_sanitizer_sees_races_and_what_a_gil_orders(programs: Path, cmake_dir: Path, how: str) -> None:
+    """Else that it finds none in all of the other tests would say little."""
+    environment = _hosts.host_environment(cmake_dir)
+    environment["TSAN_OPTIONS"] += ":log_path=stderr:exitcode=66"  # whoever collects reports must miss this one
+    done = subprocess.run(
+        [programs / "racing", _hosts.PROGRAM, how],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        env=environment,
+    )
+    if how == "together":
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert done.returncode == 66, done.stderr
+        assert "WARNING: ThreadSanitizer: data race" in done.stderr
+        assert "racing.cpp" in done.stderr
+
+
 def test_memory_passes_between_threads_without_python(programs: Path, cmake_dir: Path) -> None:
     done = execute(cmake_dir, programs / "core_only")
     assert (done.returncode, done.stdout, done.stderr) == (0, "same memory\n", "")
-    linked = subprocess.run(["ldd", programs / "core_only"], capture_output=True, text=True, check=True)
+    linked = _hosts.run("ldd", programs / "core_only")
     assert "libpython" not in linked.stdout
 
 
@@ -79,6 +101,7 @@ def test_a_quarter_of_a_gibibyte_to_four_interpreters_and_back(programs: Path, c
     assert last == "0 bytes copied"
 
 
+@pytest.mark.skipif(_hosts.SANITIZER != "", reason="each compiler has a run-time library of its own for it")
 def test_a_project_of_thirty_lines_by_another_compiler(cmake_dir: Path, tmp_path: Path) -> None:
     """With `find_package` alone; g++, as a rule, makes the other programs."""
     path = _hosts.tool("clang++")
