@@ -14,6 +14,7 @@
 #include "module/select.hpp"
 #include "module/shared_buffers.hpp"
 #include "module/standard_library.hpp"
+#include "module/versions.hpp"
 #include "module/views.hpp"
 
 #include "crossing/handles.hpp"
@@ -95,6 +96,7 @@ PyObject* identity(PyObject* module, PyObject*) {
 int exec_module(PyObject* module) {
     return guarded(-1, [&] {
         state& s = *std::construct_at(&state_of(module));
+        refuse_other_versions();
         crossing::set_handle_codec(codec);
         s.here = py::attach_current();
         const ref errors = require(PyImport_ImportModule("isthmus._errors"));

@@ -58,9 +58,15 @@ def cmake_directory(prefix: Path) -> Path:
 
 
 def build(source: Path, into: Path, cmake_dir: Path, *definitions: str) -> Path:
-    """Configure and build the project at `source`; return the directory of its programs."""
+    """Configure and build the project at `source`; return the directory of its programs.
+
+    File by file, as users do, with the build that is in the checkout; with others several files at a time, since
+    headers are most of what there is to compile.
+    """
     cmake = tool("cmake")
     tool("c++")
+    if Path(isthmus.__file__).resolve().parent != ROOT / "src" / "isthmus":
+        definitions += ("-DCMAKE_UNITY_BUILD=ON",)
     if SANITIZER:
         include = ROOT / "tests" / "hosts" / "sanitize.cmake"
         definitions += (f"-DHOSTS_SANITIZE={SANITIZER}", f"-DCMAKE_PROJECT_INCLUDE={include}")

@@ -226,7 +226,9 @@ def test_functions_whose_interpreter_was_replaced_or_closed(
 
 def test_the_script_is_read_again_between_statements(udf: Runner, database: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    source = "def version():\n    open({!r}, 'w').write(SOURCE)\n    return {}\nSCALARS = {{'version': version}}\n"
+    source = (
+        "def version():\n    open({!r}, 'w').write(SOURCE)\n    return {}\nSCALARS = {{'version': version}}\n"
+    )
     bad = "SOURCE = 'def'\n" + source.format(str(script), 2)
     script.write_text(f"SOURCE = {bad!r}\n" + source.format(str(script), 1))
     ask = "SELECT version()"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import _hosts
+import isthmus
 from _accounts import LIFE
 
 SOURCES = _hosts.ROOT / "tests" / "hosts"
@@ -68,7 +69,9 @@ def test_every_test_of_the_hosts(programs: Path, cmake_dir: Path) -> None:
 def test_the_sanitizer_sees_races_and_what_a_gil_orders(programs: Path, cmake_dir: Path, how: str) -> None:
     """Else that it finds none in all of the other tests would say little."""
     environment = _hosts.host_environment(cmake_dir)
-    environment["TSAN_OPTIONS"] += ":log_path=stderr:exitcode=66"  # whoever collects reports must miss this one
+    environment["TSAN_OPTIONS"] += (
+        ":log_path=stderr:exitcode=66"  # whoever collects reports must miss this one
+    )
     done = subprocess.run(
         [programs / "racing", _hosts.PROGRAM, how],
         capture_output=True,
@@ -186,3 +189,31 @@ def test_the_python_package_is_found_beside_the_library(programs: Path, cmake_di
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("0 bytes copied\n")
+
+
+def test_another_version_in_the_process_is_refused(tmp_path: Path) -> None:
+    """Of an extension module that was linked with it, say."""
+    (name,) = {
+        Path(line.split()[-1]).name
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "libisthmus_python" in line
+    }
+    other = tmp_path / re.sub(r"-[0-9.]+\.so", "-9.9.9.so", name)
+    assert other.name != name
+    _hosts.run(_hosts.tool("c++"), "-shared", "-fPIC", "-x", "c++", "/dev/null", "-o", other)
+    source = (
+        "import ctypes, sys\n"
+        "ctypes.CDLL(sys.argv[1])\n"
+        "for attempt in range(2):\n"
+        "    try: import isthmus\n"
+        "    except ImportError as error: print(error)\n"
+    )
+    told = (
+        f"isthmus {isthmus.__version__} can't be used beside {other}, which this process has loaded already\n"
+    )
+    own = Path(isthmus.__file__).parent / "lib" / name
+    for path, out in ((other, told * 2), (own, "")):
+        loaded = subprocess.run(
+            [sys.executable, "-c", source, path], capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+        assert (loaded.returncode, loaded.stdout, loaded.stderr) == (0, out, "")
