@@ -60,8 +60,8 @@ def cmake_directory(prefix: Path) -> Path:
 def build(source: Path, into: Path, cmake_dir: Path, *definitions: str) -> Path:
     """Configure and build the project at `source`; return the directory of its programs.
 
-    File by file, as users do, with the build that is in the checkout; with others several files at a time, since
-    headers are most of what there is to compile.
+    File by file, as users do, with the build that is in the checkout; with others several files at a time,
+    since headers are most of what there is to compile.
     """
     cmake = tool("cmake")
     tool("c++")
