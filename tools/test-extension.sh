@@ -57,7 +57,7 @@ esac
 
 make --no-print-directory "build/$preset/build.ninja"
 tools/setup.sh test
-.venv/bin/cmake --build "build/$preset"
+.venv/bin/cmake --build "build/$preset" --target _isthmus
 find "$site" \( -name '*.py' -o -name '*.pyi' -o -name '*.pyc' \) -delete
 tar -C src --exclude='*.so' --exclude=__pycache__ -cf - isthmus | tar -C "$site" -xf -
 
