@@ -15,6 +15,7 @@ if [[ $(cat "$root/isthmus-complete" 2>/dev/null) != "$recipe" ]]; then
     "$(dirname "${BASH_SOURCE[0]}")/system-packages.sh" mmdebstrap >&2 || cannot "mmdebstrap is not installed"
     mkdir -p "$cache"
     tools=g++,cmake,ninja-build,make,ca-certificates,git,procps
+    tools+=,clang,libgtest-dev,pkgconf,libsqlite3-dev # for tests of C++ hosts
     # The suite moves: a Python that has left it must not stop the others.
     newer=python3.14-dev,python3.14-venv,libpython3.14-testsuite,python3.15-dev,python3.15-venv,libpython3.15-testsuite
     for pythons in "$newer" python3-dev,python3-venv; do

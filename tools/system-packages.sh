@@ -10,8 +10,8 @@ need_header() {
 }
 
 case ${1:?usage: tools/system-packages.sh PURPOSE} in
-release | debug-ext | asan-ext) need_program g++ g++ ;;
-debug | asan | tsan | coverage) need_program g++ g++ && need_header gtest/gtest.h libgtest-dev ;;
+release | debug-ext) need_program g++ g++ ;;
+debug | asan-ext | tsan-ext | coverage) need_program g++ g++ && need_header gtest/gtest.h libgtest-dev ;;
 fuzz)
     need_program g++ g++
     need_program clang++ clang

@@ -20,6 +20,7 @@ struct command_line {
     httpd::server_options server;
     std::string python;
     double limit = 0;
+    double patience = 30;
 };
 
 /// Throws CLI::ParseError.
@@ -36,6 +37,14 @@ command_line parse(int argc, char** argv) {
     app.add_option("--max-body", given.server.max_body, "bytes, or as in 64MiB")
         ->transform(CLI::AsSizeValue(false));
     app.add_option("--max-waiting", given.server.max_waiting, "requests that wait for a worker, then 503");
+    app.add_option("--max-connections", given.server.max_connections,
+                   "at a time; one more waits, and idle ones are closed for it")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--client-timeout", given.patience, "seconds a client has for a header, or between two")
+        ->check(CLI::Range(0.001, 1e6));
+    app.add_option("--slowest", given.server.slowest, "bytes a second of a body; or as in 64KiB")
+        ->transform(CLI::AsSizeValue(false))
+        ->check(CLI::PositiveNumber);
     app.add_option("--handler-timeout", given.limit, "seconds, then 504 (0: none)")
         ->check(CLI::Range(0.0, 1e6));
     app.add_option("--python", given.python, "the Python whose packages are used: a venv's bin/python");
@@ -44,6 +53,8 @@ command_line parse(int argc, char** argv) {
     } catch (const CLI::ParseError& wrong) {
         std::exit(app.exit(wrong) == 0 ? 0 : 2);
     }
+    given.server.patience =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::duration<double>(given.patience));
     given.handlers.shared_gil = gil == "shared";
     if (given.limit > 0) {
         given.handlers.limit =

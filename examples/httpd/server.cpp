@@ -6,6 +6,7 @@
 #include <boost/asio/detached.hpp>
 
 #include <memory>
+#include <utility>
 
 namespace httpd {
 namespace net = boost::asio;
@@ -22,10 +23,6 @@ void server::accept() {
         if (stopping_) {
             return;
         }
-        if (!failed) {
-            auto made = std::make_unique<session>(*this, std::move(socket));
-            net::co_spawn(io_, session::run(std::move(made)), net::detached);
-        }
         if (failed) { // out of descriptors, say: later there may be some
             again_.expires_after(std::chrono::milliseconds(100));
             again_.async_wait([this](boost::system::error_code cancelled) {
@@ -33,16 +30,39 @@ void server::accept() {
                     accept();
                 }
             });
-        } else {
+        } else if (sessions_.size() < options_.max_connections) {
+            begin(std::move(socket));
             accept();
+        } else {
+            next_ = std::move(socket);
+            for (session* const each : sessions_) {
+                if (each->give_way()) {
+                    break;
+                }
+            }
         }
     });
+}
+
+void server::begin(tcp::socket socket) {
+    auto made = std::make_unique<session>(*this, std::move(socket));
+    net::co_spawn(io_, session::run(std::move(made)), net::detached);
+}
+
+void server::ended() {
+    if (next_ && !stopping_) {
+        tcp::socket socket = std::move(*next_);
+        next_.reset();
+        begin(std::move(socket));
+        accept();
+    }
 }
 
 void server::stop() {
     stopping_ = true;
     acceptor_.close();
     again_.cancel();
+    next_.reset();
     for (session* const each : sessions_) {
         each->stop();
     }

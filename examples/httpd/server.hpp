@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <string>
 
 namespace httpd {
@@ -25,9 +26,10 @@ struct server_options {
     std::uint16_t port = 0; ///< 0: any
     std::size_t max_body = 256U << 20U;
     std::size_t max_header = 16U << 10U;
-    std::size_t max_waiting = 1024;    ///< requests for which there is no worker yet
-    std::chrono::seconds patience{30}; ///< with a client: for a header, and between requests
-    std::size_t slowest = 64U << 10U;  ///< bytes a second, for bodies, which have that much time more
+    std::size_t max_waiting = 1024; ///< requests for which there is no worker yet
+    std::size_t max_connections = 1024;
+    std::chrono::milliseconds patience{30'000}; ///< with a client: for a header, and between requests
+    std::size_t slowest = 64U << 10U; ///< bytes a second, for bodies, which have that much time more
 };
 
 class server {
@@ -45,13 +47,20 @@ class server {
     friend class session;
 
     void accept();
+    void begin(boost::asio::ip::tcp::socket socket);
+    /// A session is no more.
+    void ended();
+    /// Somebody waits for a place: who has one keeps it for the request that he is at.
+    [[nodiscard]] bool crowded() const { return next_.has_value(); }
 
     boost::asio::io_context& io_;
     handlers& handlers_;
     const server_options options_;
     boost::asio::steady_timer again_;
     boost::asio::ip::tcp::acceptor acceptor_;
-    std::list<session*> sessions_;
+    std::list<session*> sessions_; ///< of those between two requests, who is it for longest comes first
+    /// Accepted when there were as many sessions as may be; until there is a place for it no other is.
+    std::optional<boost::asio::ip::tcp::socket> next_;
     std::size_t under_way_ = 0; ///< requests given to `handlers_`
     bool stopping_ = false;
 };

@@ -76,13 +76,24 @@ void session::stop() {
     }
 }
 
+bool session::give_way() {
+    const bool between = served_ && idle_ && buffer_.size() == 0;
+    if (between) {
+        stream_.cancel();
+    }
+    return between;
+}
+
 net::awaitable<void> session::run(std::unique_ptr<session> self) {
+    server& of = self->server_;
     try {
         while (co_await self->serve_one()) {
         }
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "httpd: a connection ended: %s\n", failure.what());
     }
+    self.reset();
+    of.ended();
 }
 
 /// False: the connection ends.
@@ -90,10 +101,11 @@ net::awaitable<bool> session::serve_one() {
     incoming in(server_.options_);
     const unsigned problem = co_await receive(in);
     if (problem == 0) {
-        in.keep_alive = in.parser.keep_alive() && !server_.stopping_;
         request asked = request_of(in.parser.get());
         asked.body = std::move(in.body);
         reply given = co_await handled(std::move(asked));
+        in.keep_alive = in.parser.keep_alive() && !server_.stopping_ && !server_.crowded();
+        served_ = true;
         co_return co_await answer(in, std::move(given));
     }
     if (problem != gone) {
@@ -106,6 +118,12 @@ net::awaitable<bool> session::serve_one() {
 /// 0, or the status that refuses the request, or `gone`.
 net::awaitable<unsigned> session::receive(incoming& in) {
     error_code failed;
+    if (served_ && buffer_.size() == 0) {
+        if (server_.crowded()) {
+            co_return gone;
+        }
+        server_.sessions_.splice(server_.sessions_.end(), server_.sessions_, place_);
+    }
     buffer_.reserve(header_room);
     allow(0);
     idle_ = true;

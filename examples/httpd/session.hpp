@@ -26,6 +26,8 @@ class session {
 
     /// Ends the connection if it is between two requests; else the current one is its last.
     void stop();
+    /// The same for another one's sake: false if it has not had a request yet.
+    bool give_way();
 
   private:
     template <typename T> using awaitable = boost::asio::awaitable<T>;
@@ -45,6 +47,7 @@ class session {
     boost::beast::tcp_stream stream_;
     boost::beast::flat_buffer buffer_; ///< headers, and what came with them
     bool idle_ = false;                ///< nothing of a next request has been read
+    bool served_ = false;              ///< a request was answered
 };
 
 } // namespace httpd

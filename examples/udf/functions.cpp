@@ -119,7 +119,7 @@ std::vector<isthmus::value> arguments(int count, sqlite3_value** given,
 }
 
 struct scalar {
-    isthmus::interpreter* in;
+    std::shared_ptr<isthmus::interpreter> in;
     isthmus::function function;
 };
 
@@ -132,7 +132,7 @@ void call_scalar(sqlite3_context* context, int count, sqlite3_value** given) {
 }
 
 struct aggregate {
-    isthmus::interpreter* in;
+    std::shared_ptr<isthmus::interpreter> in;
     isthmus::function begin, step, finalize, drop;
 };
 
@@ -193,7 +193,7 @@ template <typename State> void destroy(void* state) {
 
 } // namespace
 
-void define_functions(sqlite3* in, isthmus::interpreter& python) {
+void define_functions(sqlite3* in, const std::shared_ptr<isthmus::interpreter>& python) {
     const auto require = [in](int code) {
         if (code != SQLITE_OK) {
             throw std::runtime_error(sqlite3_errmsg(in));
@@ -201,20 +201,20 @@ void define_functions(sqlite3* in, isthmus::interpreter& python) {
     };
     require(sqlite3_create_function_v2(in, "blob", 3, SQLITE_UTF8, nullptr, call_blob, nullptr, nullptr,
                                        nullptr));
-    python.run(prelude, "<prelude of udf>");
+    python->run(prelude, "<prelude of udf>");
     using entry = std::tuple<std::string, int, bool>;
-    for (const auto& [name, arity, is_aggregate] : python.call_as<std::vector<entry>>("_listed")) {
+    for (const auto& [name, arity, is_aggregate] : python->call_as<std::vector<entry>>("_listed")) {
         // From here on they are SQLite's, which destroys them even if it refuses.
         if (is_aggregate) {
             const auto method = [&python, &of_name = name](const char* of) {
-                return python.function("_aggregate_" + of_name + "." + of);
+                return python->function("_aggregate_" + of_name + "." + of);
             };
             auto* const made =
-                new aggregate{&python, method("begin"), method("step"), method("finalize"), method("drop")};
+                new aggregate{python, method("begin"), method("step"), method("finalize"), method("drop")};
             require(sqlite3_create_function_v2(in, name.c_str(), arity, SQLITE_UTF8, made, nullptr, call_step,
                                                call_finalize, destroy<aggregate>));
         } else {
-            auto* const made = new scalar{&python, python.function("_scalar_" + name)};
+            auto* const made = new scalar{python, python->function("_scalar_" + name)};
             require(sqlite3_create_function_v2(in, name.c_str(), arity, SQLITE_UTF8, made, call_scalar,
                                                nullptr, nullptr, destroy<scalar>));
         }

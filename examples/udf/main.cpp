@@ -1,6 +1,6 @@
-/// udf [--python PYTHON] [--stats] DATABASE SCRIPT.py "SQL"             prints the rows
-/// udf [--python PYTHON] --bench DATABASE SCRIPT.py FUNCTION HOW THREADS  prints seconds and the sum
-/// (bench.hpp)
+/// udf [--python PYTHON] [--stats] [--reload] DATABASE SCRIPT.py "SQL"...   prints the rows; --reload: reads
+/// the script again between statements udf [--python PYTHON] --bench DATABASE SCRIPT.py FUNCTION HOW THREADS
+/// prints seconds and the sum (bench.hpp)
 #include "bench.hpp"
 #include "blobs.hpp"
 #include "connection.hpp"
@@ -25,14 +25,20 @@ void print_row(sqlite3_stmt* row) {
     std::printf("\n");
 }
 
-int run(const std::string& python, bool stats, bool benched, const std::vector<std::string>& given) {
+int run(const std::string& python, bool stats, bool reload, bool benched,
+        const std::vector<std::string>& given) {
     const isthmus::runtime runtime = isthmus::runtime::start({.program = python});
     if (benched) {
         const udf::measured told = udf::bench(given[0], given[1], given[2], given[3], std::stoi(given[4]));
         std::printf("%.6f %lld\n", told.seconds, told.sum);
     } else {
         udf::connection connection(given[0], given[1]);
-        connection.query(given[2], print_row);
+        for (std::size_t i = 2; i < given.size(); ++i) {
+            if (reload && i > 2) {
+                connection.reload(given[1]);
+            }
+            connection.query(given[i], print_row);
+        }
     }
     if (stats) {
         const isthmus::value copied =
@@ -49,6 +55,7 @@ int main(int argc, char** argv) {
     std::vector<std::string> given;
     std::string python;
     bool stats = false;
+    bool reload = false;
     bool benched = false;
     for (int i = 1; i < argc; ++i) {
         const std::string each = argv[i];
@@ -56,20 +63,22 @@ int main(int argc, char** argv) {
             python = argv[++i];
         } else if (each == "--stats") {
             stats = true;
+        } else if (each == "--reload") {
+            reload = true;
         } else if (each == "--bench") {
             benched = true;
         } else {
             given.push_back(each);
         }
     }
-    if (given.size() != (benched ? 5U : 3U)) {
-        std::fprintf(stderr, "usage: udf [--python PYTHON] [--stats] DATABASE SCRIPT.py SQL\n"
+    if (benched ? given.size() != 5 : given.size() < 3) {
+        std::fprintf(stderr, "usage: udf [--python PYTHON] [--stats] [--reload] DATABASE SCRIPT.py SQL...\n"
                              "       udf [--python PYTHON] [--stats] --bench DATABASE SCRIPT.py FUNCTION "
                              "bound|read|column THREADS\n");
         return 2;
     }
     try {
-        return run(python, stats, benched, given);
+        return run(python, stats, reload, benched, given);
     } catch (const isthmus::python_error& error) {
         std::fprintf(stderr, "udf: %s", error.traceback().c_str());
     } catch (const std::exception& error) {

@@ -17,7 +17,7 @@ struct handle_codec {
     py::ref (*unpack)(core::attachment& travelling);
 };
 
-/// Set once, before anything crosses. Any interpreter.
+/// Each interpreter sets the same one, which lives for ever, before anything crosses there.
 void set_handle_codec(const handle_codec& codec) noexcept;
 [[nodiscard]] const handle_codec& handles() noexcept;
 

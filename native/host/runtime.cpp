@@ -132,14 +132,44 @@ std::filesystem::path own_package() {
     return {};
 }
 
+/// Where in the path the package is that would be imported, if it was never built: a checkout, which has no
+/// extension module. Without importing anything, since half of a package would stay behind.
+std::optional<Py_ssize_t> place_of_unbuilt() {
+    const py::ref machinery = py::require(PyImport_ImportModule("importlib.machinery"));
+    const py::ref finder = py::require(PyObject_GetAttrString(machinery.get(), "PathFinder"));
+    const py::ref spec = py::require(PyObject_CallMethod(finder.get(), "find_spec", "s", "isthmus"));
+    const py::ref inside = py::optional_attribute(spec.get(), "submodule_search_locations");
+    if (!inside || !PyList_Check(inside.get())) {
+        return std::nullopt;
+    }
+    const py::ref extension =
+        py::require(PyObject_CallMethod(finder.get(), "find_spec", "sO", "isthmus._isthmus", inside.get()));
+    PyObject* const path = PySys_GetObject("path");
+    if (!Py_IsNone(extension.get()) || path == nullptr || !PyList_Check(path)) {
+        return std::nullopt;
+    }
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(path); ++at) {
+        const py::ref entry = py::require(Py_BuildValue("[O]", PyList_GET_ITEM(path, at)));
+        const py::ref here =
+            py::require(PyObject_CallMethod(finder.get(), "find_spec", "sO", "isthmus", entry.get()));
+        if (!Py_IsNone(here.get())) {
+            return at;
+        }
+    }
+    return std::nullopt;
+}
+
 /// The package that is on the path, else the one of this library. Null: neither; an error is set.
 py::ref import_package() {
+    const std::filesystem::path place = own_package();
+    if (const auto unbuilt = place.empty() ? std::nullopt : place_of_unbuilt()) {
+        add_to_path(place.string(), *unbuilt);
+    }
     py::ref found = py::ref::steal(PyImport_ImportModule("isthmus._isthmus"));
     if (found || PyErr_ExceptionMatches(PyExc_ModuleNotFoundError) == 0) {
         return found;
     }
     const py::ref missing = py::ref::steal(PyErr_GetRaisedException());
-    const std::filesystem::path place = own_package();
     if (place.empty()) {
         PyErr_SetRaisedException(Py_NewRef(missing.get()));
         return {};

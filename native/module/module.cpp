@@ -14,6 +14,7 @@
 #include "module/select.hpp"
 #include "module/shared_buffers.hpp"
 #include "module/standard_library.hpp"
+#include "module/versions.hpp"
 #include "module/views.hpp"
 
 #include "crossing/handles.hpp"
@@ -85,6 +86,8 @@ ref unpack_handle(core::attachment& travelling) {
     return made ? std::move(made) : unpack_interpreter(s, travelling);
 }
 
+constexpr crossing::handle_codec codec{pack_handle, unpack_handle};
+
 /// What keeps apart the classes of different interpreters: CPython's ids start again when it does.
 PyObject* identity(PyObject* module, PyObject*) {
     return PyLong_FromUnsignedLongLong(state_of(module).here->identity);
@@ -93,7 +96,8 @@ PyObject* identity(PyObject* module, PyObject*) {
 int exec_module(PyObject* module) {
     return guarded(-1, [&] {
         state& s = *std::construct_at(&state_of(module));
-        crossing::set_handle_codec({pack_handle, unpack_handle});
+        refuse_other_versions();
+        crossing::set_handle_codec(codec);
         s.here = py::attach_current();
         const ref errors = require(PyImport_ImportModule("isthmus._errors"));
         set_global(s.interpreter_error, errors.get(), "InterpreterError");

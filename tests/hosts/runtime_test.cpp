@@ -1,6 +1,12 @@
 #include "support.hpp"
 
+#include <filesystem>
+#include <fstream>
 #include <thread>
+
+#include <unistd.h>
+
+namespace fs = std::filesystem;
 
 using hosts::start;
 using isthmus::interpreter;
@@ -91,6 +97,28 @@ TEST(runtime, a_wrong_program_is_refused) {
     } catch (const isthmus::interpreter_error& error) {
         EXPECT_NE(std::string(error.what()).find("isthmus"), std::string::npos);
     }
+}
+
+TEST(runtime, passes_over_a_package_that_was_never_built) {
+    const fs::path checkout = fs::path(testing::TempDir()) / ("isthmus-unbuilt-" + std::to_string(getpid()));
+    fs::create_directories(checkout / "isthmus");
+    std::ofstream(checkout / "isthmus" / "__init__.py") << "from isthmus import _isthmus\n";
+    {
+        const isthmus::runtime runtime =
+            isthmus::runtime::start({.program = hosts::program(), .path = {"/nowhere", checkout.string()}});
+        interpreter in;
+        interpreter main = interpreter::main();
+        for (interpreter* const each : {&in, &main}) {
+            each->run("import isthmus, sys");
+            const auto file = each->eval("isthmus.__file__").as<std::string>();
+            EXPECT_NE(file.substr(0, checkout.string().size()), checkout.string());
+            // It is where it was, behind the one that is used.
+            const auto path = each->eval("sys.path[:3]").as<std::vector<std::string>>();
+            EXPECT_EQ(path.front(), "/nowhere");
+            EXPECT_EQ(path.back(), checkout.string());
+        }
+    }
+    fs::remove_all(checkout);
 }
 
 TEST(runtime, stop_interrupts_what_still_runs) {

@@ -10,10 +10,15 @@
 
 namespace hosts {
 
+/// That runs the tests.
+[[nodiscard]] inline std::string program() {
+    const char* const given = std::getenv("ISTHMUS_TEST_PROGRAM");
+    return given != nullptr ? given : "";
+}
+
 /// CPython as the command that runs the tests finds it.
 [[nodiscard]] inline isthmus::runtime start() {
-    const char* const program = std::getenv("ISTHMUS_TEST_PROGRAM");
-    return isthmus::runtime::start({.program = program != nullptr ? program : ""});
+    return isthmus::runtime::start({.program = program()});
 }
 
 /// A gauge or counter of isthmus.stats().

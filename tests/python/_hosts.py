@@ -15,6 +15,8 @@ import isthmus
 ROOT = Path(__file__).resolve().parents[2]
 #: Where the command of this very Python finds its libraries; a virtual environment's finds the packages, too.
 PROGRAM = sys.executable
+#: What hosts are compiled with. AddressSanitizer is preloaded instead, and sees the libraries.
+SANITIZER = "thread" if os.environ.get("ISTHMUS_TEST_SANITIZER") == "thread" else ""
 
 
 def environment() -> dict[str, str]:
@@ -34,9 +36,10 @@ def tool(name: str) -> str:
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """A step of a build; its output is told if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
-    if "Development.Embed" in done.stdout + done.stderr or "to embed was found" in done.stdout + done.stderr:
+    told = f"{command}\n{done.stdout}\n{done.stderr}"
+    if done.returncode != 0 and ("Development.Embed" in told or "to embed was found" in told):
         pytest.skip("this Python has no library to embed")
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, told
     return done
 
 
@@ -55,9 +58,18 @@ def cmake_directory(prefix: Path) -> Path:
 
 
 def build(source: Path, into: Path, cmake_dir: Path, *definitions: str) -> Path:
-    """Configure and build the project at `source`; return the directory of its programs."""
+    """Configure and build the project at `source`; return the directory of its programs.
+
+    File by file, as users do, with the build that is in the checkout; with others several files at a time,
+    since headers are most of what there is to compile.
+    """
     cmake = tool("cmake")
     tool("c++")
+    if Path(isthmus.__file__).resolve().parent != ROOT / "src" / "isthmus":
+        definitions += ("-DCMAKE_UNITY_BUILD=ON",)
+    if SANITIZER:
+        include = ROOT / "tests" / "hosts" / "sanitize.cmake"
+        definitions += (f"-DHOSTS_SANITIZE={SANITIZER}", f"-DCMAKE_PROJECT_INCLUDE={include}")
     run(
         cmake,
         *("-S", source, "-B", into, f"-Disthmus_DIR={cmake_dir}", f"-DPython_EXECUTABLE={sys.executable}"),

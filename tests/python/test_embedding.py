@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import _hosts
 import isthmus
 from _accounts import LIFE
 
@@ -31,22 +31,8 @@ WAITING = {
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program, built with the Python that runs the tests."""
-    scripts = Path(sys.executable).parent
-    cmake = shutil.which("cmake", path=f"{scripts}{os.pathsep}{os.environ['PATH']}")
-    if cmake is None or shutil.which("c++") is None:
-        pytest.skip("needs cmake and a C++ compiler")
     folder = tmp_path_factory.mktemp("embedding")
-    # The compiler's own process needs no sanitizer, and would report what is no business of ours.
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    for command in (
-        [cmake, "-S", str(SOURCES), "-B", str(folder), f"-DPython_EXECUTABLE={sys.executable}"],
-        [cmake, "--build", str(folder)],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if "Development.Embed" in done.stderr:
-            pytest.skip("this Python has no library to embed")
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "host"
+    return _hosts.build(SOURCES, folder, folder) / "host"
 
 
 def live(host: Path, lives: int, *scripts: Path, env: dict[str, str] | None = None) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import _hosts
 from _accounts import PATIENCE
+from _subprocess import FULL
 
 SOURCES = _hosts.ROOT / "examples" / "httpd"
 LARGE = 64 << 20
@@ -42,6 +43,8 @@ def handle(method, target, headers, body):
         return 200, [("X", "a\\r\\nSet-Cookie: b")], b""
     if target == "/see":
         return 203, [("X-Seen", f"{method} {dict(headers)['X-Sent']}"), ("Content-Length", "7")], body[::-1]
+    if target == "/large":
+        return bytes(64 << 20)
     if target == "/version":
         return str(VERSION).encode()
     return body
@@ -108,6 +111,14 @@ def program(cmake_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.skip(f"needs {header} (Debian: {package})")
     into = tmp_path_factory.mktemp("httpd")
     return _hosts.build(SOURCES, into, cmake_dir, "-DCMAKE_BUILD_TYPE=Debug") / "httpd"
+
+
+@pytest.mark.skipif(not FULL, reason="a minute of compiling: with ISTHMUS_TEST_FULL=1")
+def test_another_compiler_builds_it(cmake_dir: Path, program: Path, tmp_path: Path) -> None:
+    compiler = f"-DCMAKE_CXX_COMPILER={_hosts.tool('clang++')}"
+    assert program.is_file()  # else there are no headers
+    other = _hosts.build(SOURCES, tmp_path, cmake_dir, compiler, "-DCMAKE_BUILD_TYPE=Debug") / "httpd"
+    assert subprocess.run([other, "--help"], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
@@ -253,6 +264,96 @@ def test_too_many_requests_wait(serve: Callable[..., Server], tmp_path: Path) ->
     assert server.ask("/version") == (200, b"1")
 
 
+SOON = ("--client-timeout", "1")
+POST = b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST / HTTP/1.1\r\nContent-Le",
+        POST + b"begun",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbeg",
+    ],
+    ids=["nothing", "header", "body", "chunks"],
+)
+def test_a_client_that_is_too_slow(serve: Callable[..., Server], sent: bytes) -> None:
+    server = serve(*SOON, workers=1)
+    assert server.raw(sent) == b""
+    assert server.ask("/version") == (200, b"1")
+
+
+def test_a_connection_that_is_not_used_any_more(serve: Callable[..., Server]) -> None:
+    server = serve(*SOON, workers=1)
+    asked = server.raw(b"GET /version HTTP/1.1\r\n\r\n")
+    assert asked.startswith(b"HTTP/1.1 200")
+    assert b"Connection: close" not in asked  # it was kept, and then closed
+
+
+def test_a_long_body_has_more_time(serve: Callable[..., Server]) -> None:
+    server = serve(*SOON, "--slowest", "1", workers=1)  # 100 seconds more
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as long:
+        long.sendall(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert long.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"  # its time has begun
+        assert server.raw(b"GET") == b""  # what a header may take has passed since
+        long.sendall(b"x" * 100)
+        assert long.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_client_that_does_not_read(serve: Callable[..., Server]) -> None:
+    server = serve(*SOON, "--max-connections", "1", "--slowest", "1GiB", workers=1)
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as deaf:
+        deaf.sendall(b"GET /large HTTP/1.1\r\n\r\n")
+        assert deaf.recv(15) == b"HTTP/1.1 200 OK"
+        assert server.ask("/version") == (200, b"1")  # has its place
+
+
+def test_a_place_for_one_more(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve("--max-connections", "2", workers=1)
+    first, second, third = (server.connect() for _ in range(3))
+    for each in (first, second):
+        assert server.ask("/version", None, each) == (200, b"1")
+    assert server.ask("/version", None, first) == (200, b"1")
+    assert server.ask("/version", None, third) == (200, b"1")
+    # It took the place of the one that had been idle for longest.
+    assert second.sock is not None
+    assert second.sock.recv(1) == b""
+    assert server.ask("/version", None, first) == (200, b"1")
+
+    # Who is served goes on, and gives way afterwards.
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    with ThreadPoolExecutor(2) as pool:
+        busy = pool.submit(server.ask, "/hold", os.fsencode(held), first)
+        with held.open("w") as release:
+            fresh = socket.create_connection(("127.0.0.1", server.port), PATIENCE)  # in the place of `third`
+            assert third.sock is not None
+            assert third.sock.recv(1) == b""
+            waits = pool.submit(server.ask, "/version")
+            fresh.sendall(POST + b"begun")
+            release.write("done")
+        assert busy.result() == (200, b"done")
+        assert waits.result() == (200, b"1")
+    fresh.sendall(b"x" * 95)
+    assert fresh.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+    for closed in (first, second, third, fresh):
+        closed.close()
+
+
+def test_it_ends_while_somebody_waits_for_a_place(serve: Callable[..., Server]) -> None:
+    server = serve("--max-connections", "1", workers=1)
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as begun:
+        begun.sendall(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert begun.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as waits:
+            server.process.send_signal(signal.SIGTERM)
+            assert waits.recv(1) == b""
+        begun.sendall(b"x" * 100)
+        assert begun.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert server.process.wait(PATIENCE) == 0
+
+
 def test_reload_under_load(server: Server) -> None:
     def client() -> list[bytes]:
         connection = server.connect()
@@ -302,6 +403,24 @@ def test_what_runs_is_finished_at_the_end(serve: Callable[..., Server]) -> None:
             assert answer.read().endswith(b"12345")
         idle.close()
     assert server.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--max-connections", "0"),
+        ("--client-timeout", "0"),
+        ("--client-timeout", "x"),
+        ("--slowest", "0"),
+        ("--handler-timeout", "-1"),
+    ],
+)
+def test_options_that_make_no_sense(program: Path, tmp_path: Path, options: tuple[str, str]) -> None:
+    handler = tmp_path / "handler.py"
+    handler.write_text(HANDLER)
+    done = subprocess.run([program, handler, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert options[0] in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 import subprocess
 import zlib
@@ -14,6 +15,7 @@ import _hosts
 from _accounts import LIFE
 
 EXAMPLE = _hosts.ROOT / "examples" / "udf"
+WARNINGS = "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wconversion -Wshadow -Werror"
 BLOBS = [bytes([n]) * (1 << 20) for n in range(1, 5)]
 NOTHING_COPIED = "0 payload bytes copied by isthmus, 0 out of SQLite's memory"
 FAILING = """
@@ -46,8 +48,7 @@ def cmake_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def program(cmake_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not Path("/usr/include/sqlite3.h").is_file():
         pytest.skip("needs sqlite3.h (Debian: libsqlite3-dev)")
-    warnings = "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wconversion -Wshadow -Werror"
-    return _hosts.build(EXAMPLE, tmp_path_factory.mktemp("udf"), cmake_dir, warnings) / "udf"
+    return _hosts.build(EXAMPLE, tmp_path_factory.mktemp("udf"), cmake_dir, WARNINGS) / "udf"
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,74 @@ def test_bad_scripts_and_calls(udf: Runner, tmp_path: Path) -> None:
     done = udf(tmp_path / "no" / "database", EXAMPLE / "functions.py", "SELECT 1")
     assert (done.returncode, done.stderr) == (1, "udf: unable to open database file\n")
     assert udf("too", "few").returncode == 2
+
+
+FIRST = """
+class Total:
+    def __init__(self): self.sum = 0
+    def step(self, n): self.sum += n
+    def finalize(self): return self.sum
+SCALARS = {"version": lambda: 1, "of_the_first": lambda: "first"}
+AGGREGATES = {"total": Total}
+"""
+#: What tests/udf/lives.cpp asks, in that order.
+ANSWERS = """
+1
+6
+done
+2
+first
+TypeError
+2
+unable to delete/modify user-function due to active statements
+2
+error: interpreter N is closed
+error: interpreter N is closed
+done
+6
+error: a function is called inside an isthmus::entered scope of its interpreter
+error: a function is called inside an isthmus::entered scope of its interpreter
+done
+interpreter N is running
+3
+error: interpreter N is closed
+end
+"""
+
+
+def test_functions_whose_interpreter_was_replaced_or_closed(
+    program: Path, cmake_dir: Path, tmp_path: Path
+) -> None:
+    assert program.is_file()  # else there is no SQLite
+    lives = _hosts.build(_hosts.ROOT / "tests" / "udf", tmp_path / "build", cmake_dir, WARNINGS) / "udf_lives"
+    scripts = {"first": FIRST, "second": FIRST.replace("1, ", "2}#"), "bad": 'SCALARS = {"version": 5}'}
+    for name, source in scripts.items():
+        (tmp_path / name).write_text(source)
+    done = subprocess.run(
+        [lives, _hosts.PROGRAM, *(tmp_path / name for name in scripts)],
+        capture_output=True,
+        text=True,
+        timeout=LIFE,
+        check=False,
+        env=_hosts.host_environment(cmake_dir),
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert re.sub(r"interpreter \d+", "interpreter N", done.stdout) == ANSWERS.lstrip()
+
+
+def test_the_script_is_read_again_between_statements(udf: Runner, database: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    source = (
+        "def version():\n    open({!r}, 'w').write(SOURCE)\n    return {}\nSCALARS = {{'version': version}}\n"
+    )
+    bad = "SOURCE = 'def'\n" + source.format(str(script), 2)
+    script.write_text(f"SOURCE = {bad!r}\n" + source.format(str(script), 1))
+    ask = "SELECT version()"
+    done = udf("--reload", database, script, ask, ask, ask)
+    assert (done.returncode, done.stdout) == (1, "1\n2\n")
+    assert "SyntaxError" in done.stderr
+    script.write_text("SCALARS = {'version': lambda: 1}")
+    assert udf(database, script, ask, ask).stdout.splitlines()[:2] == ["1", "1"]
 
 
 @pytest.mark.parametrize("how", ["bound", "read", "column"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import _hosts
+import isthmus
 from _accounts import LIFE
 
 SOURCES = _hosts.ROOT / "tests" / "hosts"
@@ -63,10 +64,34 @@ def test_every_test_of_the_hosts(programs: Path, cmake_dir: Path) -> None:
     assert not failed, "\n".join(failed)
 
 
+@pytest.mark.skipif(_hosts.SANITIZER != "thread", reason="needs ThreadSanitizer")
+@pytest.mark.parametrize("how", ["apart", "together"])
+def test_the_sanitizer_sees_races_and_what_a_gil_orders(programs: Path, cmake_dir: Path, how: str) -> None:
+    """Else that it finds none in all of the other tests would say little."""
+    environment = _hosts.host_environment(cmake_dir)
+    environment["TSAN_OPTIONS"] += (
+        ":log_path=stderr:exitcode=66"  # whoever collects reports must miss this one
+    )
+    done = subprocess.run(
+        [programs / "racing", _hosts.PROGRAM, how],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        env=environment,
+    )
+    if how == "together":
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert done.returncode == 66, done.stderr
+        assert "WARNING: ThreadSanitizer: data race" in done.stderr
+        assert "racing.cpp" in done.stderr
+
+
 def test_memory_passes_between_threads_without_python(programs: Path, cmake_dir: Path) -> None:
     done = execute(cmake_dir, programs / "core_only")
     assert (done.returncode, done.stdout, done.stderr) == (0, "same memory\n", "")
-    linked = subprocess.run(["ldd", programs / "core_only"], capture_output=True, text=True, check=True)
+    linked = _hosts.run("ldd", programs / "core_only")
     assert "libpython" not in linked.stdout
 
 
@@ -79,6 +104,7 @@ def test_a_quarter_of_a_gibibyte_to_four_interpreters_and_back(programs: Path, c
     assert last == "0 bytes copied"
 
 
+@pytest.mark.skipif(_hosts.SANITIZER != "", reason="each compiler has a run-time library of its own for it")
 def test_a_project_of_thirty_lines_by_another_compiler(cmake_dir: Path, tmp_path: Path) -> None:
     """With `find_package` alone; g++, as a rule, makes the other programs."""
     path = _hosts.tool("clang++")
@@ -163,3 +189,31 @@ def test_the_python_package_is_found_beside_the_library(programs: Path, cmake_di
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("0 bytes copied\n")
+
+
+def test_another_version_in_the_process_is_refused(tmp_path: Path) -> None:
+    """Of an extension module that was linked with it, say."""
+    (name,) = {
+        Path(line.split()[-1]).name
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "libisthmus_python" in line
+    }
+    other = tmp_path / re.sub(r"-[0-9.]+\.so", "-9.9.9.so", name)
+    assert other.name != name
+    _hosts.run(_hosts.tool("c++"), "-shared", "-fPIC", "-x", "c++", "/dev/null", "-o", other)
+    source = (
+        "import ctypes, sys\n"
+        "ctypes.CDLL(sys.argv[1])\n"
+        "for attempt in range(2):\n"
+        "    try: import isthmus\n"
+        "    except ImportError as error: print(error)\n"
+    )
+    told = (
+        f"isthmus {isthmus.__version__} can't be used beside {other}, which this process has loaded already\n"
+    )
+    own = Path(isthmus.__file__).parent / "lib" / name
+    for path, out in ((other, told * 2), (own, "")):
+        loaded = subprocess.run(
+            [sys.executable, "-c", source, path], capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+        assert (loaded.returncode, loaded.stdout, loaded.stderr) == (0, out, "")
