@@ -14,6 +14,7 @@
 #pragma once
 
 #include <isthmus/bytes.hpp>
+#include <isthmus/function.hpp>
 #include <isthmus/python_error.hpp>
 #include <isthmus/value.hpp>
 
@@ -31,7 +32,6 @@ namespace isthmus {
 
 namespace detail {
 struct interpreter_state;
-struct function_state;
 } // namespace detail
 
 struct interpreter_options {
@@ -59,8 +59,6 @@ struct interpreter_options {
 
 /// What `interrupt` raises.
 enum class interruption : std::uint8_t { keyboard_interrupt, system_exit, runtime_error, timeout_error };
-
-class function;
 
 /// One interpreter. Movable; its destructor closes it, or, while something runs in it, leaves that to the end
 /// of the runtime. Objects may be used from several threads at once, but not moved meanwhile.
@@ -147,28 +145,6 @@ class [[gnu::visibility("default")]] entered {
   private:
     struct inside;
     std::unique_ptr<inside> inside_;
-};
-
-/// A Python callable held in its interpreter. Movable; destroyed anywhere, before or after the interpreter
-/// closes.
-class [[gnu::visibility("default")]] function {
-  public:
-    function(function &&) noexcept;
-    function& operator=(function&&) noexcept;
-    ~function();
-
-    /// Calls it, inside an `entered` scope of its interpreter. Arguments and results do not cross: they are
-    /// made and read where they are. Throws as interpreter::call; interpreter_error elsewhere.
-    template <typename... T> value operator()(const T&... arguments) {
-        const value given[sizeof...(T) + 1] = {value(arguments)..., value()};
-        return invoke(std::span(given, sizeof...(T)));
-    }
-    value invoke(std::span<const value> arguments);
-
-  private:
-    friend class interpreter;
-    explicit function(std::unique_ptr<detail::function_state> state) noexcept;
-    std::unique_ptr<detail::function_state> state_;
 };
 
 } // namespace isthmus
