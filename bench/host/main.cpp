@@ -97,7 +97,7 @@ std::vector<contender> measured_posts(const bench::settings& how) {
     in.run(functions);
     echo answers;
     std::vector<contender> all;
-    all.push_back({"isthmus", repeated([&] { static_cast<void>(in.post("same", 1).get()); })});
+    all.push_back({"isthmus", repeated([&] { static_cast<void>(in.post("same", 1).result()); })});
     all.push_back({"channel round trip", repeated([&] { static_cast<void>(answers(1)); })});
     measure(all, how);
     return all;

@@ -15,12 +15,12 @@
 
 #include <isthmus/bytes.hpp>
 #include <isthmus/function.hpp>
+#include <isthmus/pending_call.hpp>
 #include <isthmus/python_error.hpp>
 #include <isthmus/value.hpp>
 
 #include <cstdint>
 #include <filesystem>
-#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -104,15 +104,13 @@ class [[gnu::visibility("default")]] interpreter {
 
     /// Asks it to call a function at its next safe point, and does not wait: between two bytecodes of what
     /// runs there, at once if it is idle or waits (api: Interpreter.post). None is lost; those of one thread
-    /// keep their order. The future throws as `call` does; if the interpreter closes first,
-    /// interpreter_error. Its `get` is std::future's: hold no GIL meanwhile.
-    template <typename... T>
-    [[nodiscard]] std::future<value> post(std::string_view name, const T&... arguments) {
+    /// keep their order. Throws interpreter_error: it is closed, or no thread can be made for it;
+    /// not_shareable_error: an argument.
+    template <typename... T> pending_call post(std::string_view name, const T&... arguments) {
         return post_with(name, args(arguments...));
     }
-    [[nodiscard]] std::future<value> post_with(
-        std::string_view name, const std::vector<value>& arguments,
-        const std::vector<std::pair<std::string, value>>& keywords = {});
+    pending_call post_with(std::string_view name, const std::vector<value>& arguments,
+                           const std::vector<std::pair<std::string, value>>& keywords = {});
 
     /// A function kept in the interpreter, for many calls from inside it. Throws as `call`.
     [[nodiscard]] isthmus::function function(std::string_view name);
