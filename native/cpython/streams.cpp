@@ -13,12 +13,14 @@ bool is_closed(PyObject* stream) {
     return status == 1 && PyObject_IsTrue(closed.get()) == 1;
 }
 
-void flush(const char* name, bool report) {
+void flush(const char* name, PyObject* method, bool report) {
     const ref stream = ref::share(PySys_GetObject(name));
     if (!stream || stream.get() == Py_None) {
         return;
     }
-    if (const ref flushed = ref::steal(PyObject_CallMethod(stream.get(), "flush", nullptr)); flushed) {
+    PyObject* const self[] = {nullptr, stream.get()};
+    if (ref::steal(
+            PyObject_VectorcallMethod(method, self + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr))) {
         return;
     }
     PyObject* const failure = PyErr_GetRaisedException();
@@ -34,8 +36,14 @@ void flush(const char* name, bool report) {
 } // namespace
 
 void flush_streams() {
-    flush("stdout", true);
-    flush("stderr", false);
+    // Each call ends with this, most of them with nothing to write: an interned name is found faster.
+    const ref method = ref::steal(PyUnicode_InternFromString("flush"));
+    if (!method) {
+        PyErr_Clear(); // no memory: what is left is written later
+        return;
+    }
+    flush("stdout", method.get(), true);
+    flush("stderr", method.get(), false);
 }
 
 } // namespace isthmus::py

@@ -91,7 +91,7 @@ void reset_main(PyObject* main) {
 
 /// Everything that must cross for the job: nothing has run when it throws.
 ref decode_all(core::interpreter& target, job& work, PyObject* main) {
-    const ref names = require(PyDict_New());
+    const ref names = work.names.empty() ? ref{} : require(PyDict_New());
     for (job::named_message& each : work.names) {
         const ref value = crossing::decode(target, std::move(each.value));
         const ref name =
@@ -102,7 +102,9 @@ ref decode_all(core::interpreter& target, job& work, PyObject* main) {
     ref given = work.named     ? decode_named(target, *work.named, main)
                 : rest.empty() ? ref{}
                                : crossing::decode(target, std::move(rest));
-    require(PyDict_Update(main, names.get()));
+    if (names) {
+        require(PyDict_Update(main, names.get()));
+    }
     return given;
 }
 
