@@ -203,7 +203,7 @@ bool told_again(core::interpreter& here, core::helper& helper) {
     PyThreadState* const thread = PyEval_SaveThread();
     const bool told = helper.told_again_soon([&] { return here.entry.is_shut(); });
     PyEval_RestoreThread(thread); // inside the gate: nothing of this interpreter ends
-    return told || !here.errands.empty();
+    return told || (!here.runs_errands && !here.errands.empty());
 }
 
 bool serve(void* record) {

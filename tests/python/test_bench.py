@@ -111,7 +111,8 @@ def test_hosts_are_measured_by_a_program_or_skipped_with_the_reason(tmp_path: Pa
         assert told in done.stderr
     program = tmp_path / "host_bench"
     program.write_text(
-        "#!/bin/sh\ncase $4 in post) peer='channel round trip';; handover) peer=copied;; *) peer='bare C API';; esac\n"
+        "#!/bin/sh\ncase $4 in post) peer='channel round trip';; handover) peer=copied;;\n"
+        "*) peer='bare C API';; esac\n"
         'echo "[[\\"isthmus\\", [1000, 3000]], [\\"$peer\\", [4000, 4000]]]"\n',
         encoding="ascii",
     )
