@@ -15,6 +15,9 @@ namespace isthmus::core {
 /// out that awake they answer at once. Any thread; racing updates only blur the estimate.
 class spin_budget {
   public:
+    constexpr spin_budget() noexcept = default;
+    /// Of a wait before which somebody has spun.
+    [[nodiscard]] static spin_budget nothing() noexcept { return spin_budget(0); }
     [[nodiscard]] futex::nanoseconds get() const noexcept {
         return nanoseconds_.load(std::memory_order_relaxed);
     }
@@ -26,6 +29,8 @@ class spin_budget {
     void wasted() noexcept;
 
   private:
+    explicit spin_budget(std::uint32_t nanoseconds) noexcept : nanoseconds_(nanoseconds) {}
+
     static constexpr std::uint32_t longest = 40'000; ///< about what falling asleep and being woken costs
     static constexpr std::uint32_t shortest = 5'000;
     static constexpr std::uint32_t waits_between_tries = 8;

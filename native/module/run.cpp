@@ -180,10 +180,22 @@ struct circumstances {
     bool wanted = true;
 };
 
+ref main_module() {
+    PyObject* found = nullptr; // the quick way: most of the other one is about what is not there
+    if (PyDict_GetItemStringRef(PyImport_GetModuleDict(), "__main__", &found) > 0) {
+        ref module = ref::steal(found);
+        if (PyModule_Check(module.get())) {
+            return module;
+        }
+    }
+    PyErr_Clear();
+    return require(PyImport_AddModuleRef("__main__"));
+}
+
 /// All that is code of the user's. What others raise in it is raised here.
 ref decode_and_perform(core::interpreter& target, job& work, const circumstances& about, answer& made,
                        ended& stage) {
-    const ref module = require(PyImport_AddModuleRef("__main__"));
+    const ref module = main_module();
     PyObject* const main = PyModule_GetDict(module.get());
     ref given;
     std::optional<py::interruptible> scope;
