@@ -46,6 +46,7 @@ test-python: build
 
 bench: build build/bench/build.ninja
 	@"$(CMAKE)" --build build/bench
+	@tools/build-host-bench.sh
 	@ISTHMUS_BENCH_DIR="$(CURDIR)/build/bench/bench" "$(PY)" -m isthmus bench $(BENCH_ARGS)
 
 coverage:

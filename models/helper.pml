@@ -1,16 +1,18 @@
 /* The helper's comings and goings: told of releases and of calls, stopped with the gate open, leaving, made anew.
  *
- * Mirrors   helper.hpp: notify, notify_at_once; helper.cpp: ensure, leave, stop, serve; posted_call.cpp: post_call
- *           exit.cpp: start_calls, start_errands, rest_helper, enter_and_drain, may_rest
+ * Mirrors   helper.hpp: notify, notify_at_once, told_again_soon; helper.cpp: ensure, leave, stop, serve, sleep_while,
+ *           take_signal; posted_call.cpp: post_call
+ *           exit.cpp: start_calls, start_errands, rest_helper, enter_and_drain, told_again, may_rest
  *           interruption.cpp: wake_courier, rest_courier (a courier is a helper that never leaves by itself)
  * Proves    a call that is posted is run, whatever happens to the helper meanwhile, also without the end of the
  *           grace; who stops the helper gets through; at most one helper serves, and none is joined twice.
  * One step  is one atomic operation. The GIL is waited for like a lock. A sleep ends by a wake-up, or, in the
- *           grace, at any time.
+ *           grace, at any time; so does the spinning after a call.
  * SCENARIO  1 two posters; the interpreter is alone, so the helper leaves whenever nothing is left to do, and each
  *           poster makes a new one. 2 the same, and the owner rests: it stops the helper, or tells it to go.
  *           3 a release is posted before the calls, and the grace never ends by itself. 4 a courier is asked by
- *           two threads and stopped by a third.
+ *           two threads and stopped by a third. 5 as 2, but it is alone only once the owner rests, if it does: until
+ *           then the helper spins after calls.
  * Left out  the interpreter's end, and what is refused then (gate.pml); a thread that can't be made.
  */
 #ifndef SCENARIO
@@ -24,10 +26,13 @@ bit waiting[CALLS]; /* the inbox */
 bit run_already[CALLS];
 bit gil;
 bit resting = (SCENARIO < 3);
+#define OWNER_RESTS (SCENARIO == 2 || SCENARIO == 5)
 
 /* helper */
 #define PENDING 1
 #define URGENT 2
+#define ASLEEP 4
+#define is_told(what) ((signal & (PENDING | URGENT)) == (what))
 byte signal;
 bit stopping;
 bit running;
@@ -51,7 +56,7 @@ byte done;           /* ghost: posters and owner that have gone */
 inline notify() {
     atomic { was = signal; signal = signal | PENDING }
     if
-    :: was == 0 -> asleep = 0
+    :: was == ASLEEP -> asleep = 0
     :: else
     fi
 }
@@ -59,20 +64,70 @@ inline notify_at_once() {
     atomic { was = signal; signal = signal | URGENT }
     if
 #ifdef BREAK_WAKES_ONLY_THE_IDLE
-    :: was == 0 -> asleep = 0
+    :: was == ASLEEP -> asleep = 0
 #else
-    :: (was & URGENT) == 0 -> asleep = 0
+    :: (was & ASLEEP) != 0 && (was & URGENT) == 0 -> asleep = 0
 #endif
     :: else
     fi
 }
 
-/* futex::wait(signal_, expected): the kernel compares. */
-inline sleep_while(expected) {
-    atomic { if
-    :: signal == expected -> asleep = 1
+/* That it sleeps is said by a compare-and-swap; then futex::wait, in which the kernel compares. */
+inline sleep_while(what) {
+#ifdef BREAK_SAYS_WITHOUT_COMPARING
+    seen = signal;
+    if
+    :: seen == what -> signal = what | ASLEEP
+    :: else
+    fi;
+#else
+    atomic { seen = signal; if
+    :: seen == what -> signal = what | ASLEEP
     :: else
     fi }
+#endif
+    if
+    :: (seen | ASLEEP) == (what | ASLEEP) ->
+        atomic { if
+        :: signal == (what | ASLEEP) -> asleep = 1
+        :: else
+        fi }
+    :: else
+    fi
+}
+
+/* In told_again_soon: the stop is left to serve. */
+inline take_signal_in_work() {
+    atomic { told = signal & (PENDING | URGENT); signal = 0 };
+    hurried = (told & URGENT) != 0;
+    if
+    :: stopping ->
+        again = 0;
+#ifndef BREAK_LISTENER_FORGETS_THE_STOP
+        signal = signal | told
+#endif
+    :: else -> again = 1
+    fi;
+    told = 0
+}
+
+/* The spinning ends at any time. */
+inline listen() {
+    again = 0;
+    if
+    :: hurried && !resting ->
+        gil = 0;
+        if
+        :: (signal & URGENT) != 0 -> take_signal_in_work()
+        :: skip
+        fi;
+        take(gil);
+        if
+        :: !inbox_empty -> again = 1
+        :: else
+        fi
+    :: else
+    fi
 }
 
 inline ensure() {
@@ -109,7 +164,7 @@ inline ensure() {
         :: running -> break
         :: else ->
             if
-            :: signal == 0 -> break
+            :: is_told(0) -> break
             :: else
             fi
         fi
@@ -171,18 +226,18 @@ inline drain() {
 }
 
 proctype server() {
-    byte told, n;
-    bit leaves, got;
+    byte told, n, seen;
+    bit leaves, got, hurried, again;
     do
     :: true ->
         do
-        :: signal != 0 -> break
+        :: !is_told(0) -> break
         :: else ->
             sleep_while(0);
 end_idle:   !asleep
         od;
         do /* the grace */
-        :: signal == PENDING ->
+        :: is_told(PENDING) ->
             sleep_while(PENDING);
 #if SCENARIO == 3
 end_grace:  !asleep
@@ -199,9 +254,9 @@ end_grace:  !asleep
         :: stopping -> break
         :: else
         fi;
-        atomic { told = signal; signal = 0 };
+        atomic { told = signal & (PENDING | URGENT); signal = 0 };
 #else
-        atomic { told = signal; signal = 0 };
+        atomic { told = signal & (PENDING | URGENT); signal = 0 };
         if
         :: stopping ->
 #ifndef BREAK_STOPPED_IT_FORGETS
@@ -211,15 +266,24 @@ end_grace:  !asleep
         :: else
         fi;
 #endif
+        hurried = (told & URGENT) != 0;
         told = 0;
         /* the work */
         if
         :: inbox_empty && !resting -> skip
         :: else ->
             take(gil);
-            in_users_code = 1;
-            drain();
-            in_users_code = 0;
+            do
+            :: true ->
+                in_users_code = 1;
+                drain();
+                in_users_code = 0;
+                listen();
+                if
+                :: again
+                :: else -> break
+                fi
+            od;
             if
             :: resting && inbox_empty -> leave()
             :: else
@@ -256,6 +320,12 @@ proctype owner() {
     byte was;
     bit got;
     take(gil);
+    if
+    :: resting = 1
+#if SCENARIO == 5
+    :: skip /* it stops the helper for another reason */
+#endif
+    fi;
     if
     :: !inbox_empty || in_users_code -> notify()
     :: else ->
@@ -319,7 +389,7 @@ init {
     atomic {
 #if SCENARIO == 4
         run asker(0); run asker(1); run rester()
-#elif SCENARIO == 2
+#elif OWNER_RESTS
         run poster(0, 1); run poster(1, 1); run owner()
 #elif CALLS == 2
         run poster(0, 1); run poster(1, 1)
@@ -329,7 +399,7 @@ init {
     }
     /* All have gone, but for a helper that sleeps. */
     atomic {
-        done == (SCENARIO == 2 || SCENARIO == 4 -> 3 : 2) && (serving == 0 || (asleep && (signal == 0 || SCENARIO == 3)));
+        done == (OWNER_RESTS || SCENARIO == 4 -> 3 : 2) && (serving == 0 || (asleep && (signal == ASLEEP || SCENARIO == 3)));
         assert(all_run && inbox_empty && !gil && !ending)
     }
 }

@@ -9,6 +9,7 @@
 /// | `released_error`        | ValueError: this side closed its own end       |
 /// | `poisoned_error`        | what the channel was poisoned with             |
 /// | `timeout_error`         | TimeoutError                                   |
+/// | `cancelled_error`       | CancelledError: a posted call was cancelled    |
 /// | `type_error`            | TypeError: a value is of another type          |
 /// | `python_error`          | any exception that Python code raised          |
 #pragma once
@@ -63,6 +64,13 @@ class [[gnu::visibility("default")]] timeout_error : public error {
   public:
     using error::error;
     ~timeout_error() override;
+};
+
+/// The posted call was cancelled before it began.
+class [[gnu::visibility("default")]] cancelled_error : public error {
+  public:
+    using error::error;
+    ~cancelled_error() override;
 };
 
 /// A value is not what it was asked for, or does not fit.

@@ -15,12 +15,13 @@
 
 #include <isthmus/bytes.hpp>
 #include <isthmus/closed_event.hpp>
+#include <isthmus/function.hpp>
+#include <isthmus/pending_call.hpp>
 #include <isthmus/python_error.hpp>
 #include <isthmus/value.hpp>
 
 #include <cstdint>
 #include <filesystem>
-#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,7 +33,6 @@ namespace isthmus {
 
 namespace detail {
 struct interpreter_state;
-struct function_state;
 } // namespace detail
 
 struct interpreter_options {
@@ -60,8 +60,6 @@ struct interpreter_options {
 
 /// What `interrupt` raises.
 enum class interruption : std::uint8_t { keyboard_interrupt, system_exit, runtime_error, timeout_error };
-
-class function;
 
 /// One interpreter. Movable; its destructor closes it, or, while something runs in it, leaves that to the end
 /// of the runtime. Objects may be used from several threads at once, but not moved meanwhile.
@@ -109,15 +107,13 @@ class [[gnu::visibility("default")]] interpreter {
 
     /// Asks it to call a function at its next safe point, and does not wait: between two bytecodes of what
     /// runs there, at once if it is idle or waits (api: Interpreter.post). None is lost; those of one thread
-    /// keep their order. The future throws as `call` does; if the interpreter closes first,
-    /// interpreter_error. Its `get` is std::future's: hold no GIL meanwhile.
-    template <typename... T>
-    [[nodiscard]] std::future<value> post(std::string_view name, const T&... arguments) {
+    /// keep their order. Throws interpreter_error: it is closed, or no thread can be made for it;
+    /// not_shareable_error: an argument.
+    template <typename... T> pending_call post(std::string_view name, const T&... arguments) {
         return post_with(name, args(arguments...));
     }
-    [[nodiscard]] std::future<value> post_with(
-        std::string_view name, const std::vector<value>& arguments,
-        const std::vector<std::pair<std::string, value>>& keywords = {});
+    pending_call post_with(std::string_view name, const std::vector<value>& arguments,
+                           const std::vector<std::pair<std::string, value>>& keywords = {});
 
     /// A function kept in the interpreter, for many calls from inside it. Throws as `call`.
     [[nodiscard]] isthmus::function function(std::string_view name);
@@ -150,28 +146,6 @@ class [[gnu::visibility("default")]] entered {
   private:
     struct inside;
     std::unique_ptr<inside> inside_;
-};
-
-/// A Python callable held in its interpreter. Movable; destroyed anywhere, before or after the interpreter
-/// closes.
-class [[gnu::visibility("default")]] function {
-  public:
-    function(function &&) noexcept;
-    function& operator=(function&&) noexcept;
-    ~function();
-
-    /// Calls it, inside an `entered` scope of its interpreter. Arguments and results do not cross: they are
-    /// made and read where they are. Throws as interpreter::call; interpreter_error elsewhere.
-    template <typename... T> value operator()(const T&... arguments) {
-        const value given[sizeof...(T) + 1] = {value(arguments)..., value()};
-        return invoke(std::span(given, sizeof...(T)));
-    }
-    value invoke(std::span<const value> arguments);
-
-  private:
-    friend class interpreter;
-    explicit function(std::unique_ptr<detail::function_state> state) noexcept;
-    std::unique_ptr<detail::function_state> state_;
 };
 
 } // namespace isthmus

@@ -47,6 +47,10 @@ template <typename T> struct conversion;
 namespace detail {
 class handle; ///< an end of a channel, a queue, shown or shared memory
 class object; ///< anything that can only be passed on
+
+template <typename T>
+concept scalar_alternative =
+    std::same_as<T, bool> || std::same_as<T, std::int64_t> || std::same_as<T, double>;
 } // namespace detail
 
 class [[gnu::visibility("default")]] value {
@@ -127,6 +131,9 @@ class [[gnu::visibility("default")]] value {
     [[nodiscard]] static value of(variant held) {
         return value(std::move(held), 0);
     }
+    template <detail::scalar_alternative T> [[nodiscard]] static value of(T held) noexcept {
+        return value(std::in_place_type<T>, held);
+    }
     [[nodiscard]] const variant& held() const noexcept {
         return held_;
     }
@@ -139,6 +146,7 @@ class [[gnu::visibility("default")]] value {
 
   private:
     value(variant && held, int) : held_(std::move(held)) {}
+    template <typename T> value(std::in_place_type_t<T> as, T held) noexcept : held_(as, held) {}
     [[nodiscard]] bool has_parts() const noexcept {
         return holds<list>() || holds<tuple>() || holds<dict>();
     }

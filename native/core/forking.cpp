@@ -37,7 +37,7 @@ constinit std::atomic<std::uint32_t> fork_count{0};
 
 void in_child() noexcept {
     fork_count.fetch_add(1, std::memory_order_relaxed);
-    waiter::forget_other_threads();
+    spinning::forget_other_threads();
     party::all().for_each_under_lock([](party& each) { each.forget_waits(); });
     channel::all().for_each_under_lock([](conduit& each) { each.forget_other_threads(); });
     queue::all().for_each_under_lock([](conduit& each) { each.forget_other_threads(); });

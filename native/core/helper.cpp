@@ -13,6 +13,8 @@ namespace isthmus::core {
 namespace {
 
 thread_local const helper* served_here = nullptr;
+/// How often it had been forgotten when this thread began.
+thread_local std::uint32_t life_here = 0;
 
 } // namespace
 
@@ -130,32 +132,51 @@ void* helper::body(void* self) {
     return nullptr;
 }
 
+/// `told`: all that it may have been told. Wakes without cause, too.
+bool helper::sleep_while(std::uint32_t told, futex::deadline until) noexcept {
+    std::uint32_t seen = told;
+    // Relaxed: the word alone is exchanged here; what it stands for is read after take_signal().
+    const bool said = signal_.compare_exchange_strong(seen, told | asleep, std::memory_order_relaxed);
+    return (!said && seen != (told | asleep)) ||
+           futex::wait(signal_, told | asleep, until) != futex::wait_result::timed_out;
+}
+
+bool helper::take_signal() noexcept {
+    // Cleared before the work looks at the inbox: a post after that look notifies again. By an exchange: it
+    // reads the notification that it overwrites, so the look sees what that poster had posted.
+    const std::uint32_t told = signal_.exchange(idle, std::memory_order_acq_rel) & ~asleep;
+    hurried_ = (told & urgent) != 0;
+    // After the exchange: stop() wakes nobody if it finds the signal set.
+    if (stopping_.load(std::memory_order_acquire) == 0) {
+        return true;
+    }
+    signal_.fetch_or(told, std::memory_order_acq_rel); // for the next thread, or this one's own look
+    return false;
+}
+
+bool helper::is_forgotten() const noexcept {
+    return life_here != forgotten_.load(std::memory_order_relaxed);
+}
+
 // Not noexcept: should the work be caught in a finalising CPython, the thread is unwound from there (H16).
 void helper::serve() {
-    const std::uint32_t life = forgotten_.load(std::memory_order_relaxed);
+    life_here = forgotten_.load(std::memory_order_relaxed);
+    const auto told = [this] { return signal_.load(std::memory_order_acquire) & ~asleep; };
     for (;;) {
-        while (signal_.load(std::memory_order_acquire) == idle) {
-            futex::wait(signal_, idle);
+        while (told() == idle) {
+            sleep_while(idle, std::nullopt);
         }
         // Cut short by stop() and notify_at_once() alone: releases during the grace need no wake-up.
         for (const futex::nanoseconds until = pause_ != 0 ? futex::now() + pause_ : 0;
-             until != 0 && signal_.load(std::memory_order_acquire) == pending;) {
-            if (futex::wait(signal_, pending, until) == futex::wait_result::timed_out) {
-                break;
-            }
+             until != 0 && told() == pending && sleep_while(pending, until);) {
         }
-        // Cleared before the work looks at the inbox: a post after that look notifies again. By an exchange:
-        // it reads the notification that it overwrites, so the look sees what that poster had posted.
-        const std::uint32_t told = signal_.exchange(idle, std::memory_order_acq_rel);
-        // After the exchange: stop() wakes nobody if it finds the signal set.
-        if (stopping_.load(std::memory_order_acquire) != 0) {
-            signal_.fetch_or(told, std::memory_order_acq_rel); // for the next thread
+        if (!take_signal()) {
             return;
         }
         working_.store(true, std::memory_order_release);
         const bool more = work_(context_);
-        if (life != forgotten_.load(std::memory_order_relaxed)) {
-            return; // the work forked, this is the child: another thread serves there
+        if (is_forgotten()) {
+            return;
         }
         working_.store(false, std::memory_order_release);
         if (!more) {

@@ -57,7 +57,21 @@ bool posted_call::cancel() noexcept {
 }
 
 outcome posted_call::wait(party& by, futex::deadline until, wait_site& site) noexcept {
-    return ended() ? outcome::ok : ended_.wait(by, until, site, call_spinning);
+    if (ended()) {
+        return outcome::ok;
+    }
+    const party::presence here(by);
+    // Before it is parked: then there is no queue to enter and to leave, and nobody to wake. What interrupts
+    // a wait is compared with what the caller has seen of it, so the wait below finds what came meanwhile.
+    const bool soon = spinning::spin(
+        until, call_spinning.get(), [this] { return ended(); }, [&by] { return by.closing(); });
+    if (soon) {
+        call_spinning.paid();
+        return outcome::ok;
+    }
+    call_spinning.wasted();
+    spin_budget none = spin_budget::nothing();
+    return ended_.wait(by, until, site, none);
 }
 
 bool posted_call::waits_for_itself() const noexcept {

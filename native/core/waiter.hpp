@@ -10,6 +10,7 @@
 #pragma once
 
 #include "core/futex.hpp"
+#include "core/spinning.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -53,29 +54,6 @@ struct wait_site {
         return interruptions != nullptr &&
                interruptions->load(std::memory_order_seq_cst) != interruptions_seen;
     }
-};
-
-/// How long waits at one place spin before they sleep: longer while spinning pays, shorter while it doesn't.
-/// Every few waits the longest is tried again: two sides that put each other to sleep would else never find
-/// out that awake they answer at once. Any thread; racing updates only blur the estimate.
-class spin_budget {
-  public:
-    [[nodiscard]] futex::nanoseconds get() const noexcept {
-        return nanoseconds_.load(std::memory_order_relaxed);
-    }
-    void paid() noexcept {
-        if (get() != longest) { // a write would take the cache line from everybody else
-            nanoseconds_.store(longest, std::memory_order_relaxed);
-        }
-    }
-    void wasted() noexcept;
-
-  private:
-    static constexpr std::uint32_t longest = 40'000; ///< about what falling asleep and being woken costs
-    static constexpr std::uint32_t shortest = 5'000;
-    static constexpr std::uint32_t waits_between_tries = 8;
-    std::atomic<std::uint32_t> nanoseconds_{longest};
-    std::atomic<std::uint32_t> wasted_{0};
 };
 
 /// The system call that a completion may still owe. Made after locks are released; the waiter may be gone by
@@ -123,9 +101,6 @@ class waiter {
         return state_.load(std::memory_order_acquire) >> tag_shift;
     }
 
-    /// In a forked child: none of them spins.
-    static void forget_other_threads() noexcept;
-
   private:
     friend class party;
 
@@ -136,7 +111,6 @@ class waiter {
 
     [[nodiscard]] outcome result() const noexcept;
     void finish(outcome how) noexcept;
-    [[nodiscard]] bool spin(const party& by, futex::deadline until, futex::nanoseconds budget) const noexcept;
     void sleep(futex::deadline until, bool main_thread) noexcept;
 
     futex::word state_{waiting};

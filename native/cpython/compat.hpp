@@ -8,6 +8,7 @@
 /// | `io.BytesIO` keeps exact bytes (H1)    | bytesio_guard.cpp, self-test at each attach              |
 /// | allocator of the object domain         | hook.cpp, self-test at start-up                          |
 /// | exceptions set from outside           | `PyThreadState.async_exc`; tests/python/test_interrupt.py|
+/// | whether a thread state is current      | `PyThreadState._status`; tests/hosts/entered_test.cpp    |
 /// | a list's size may be less than its room| lists_have_room(); tests/python/test_clone.py            |
 #pragma once
 
@@ -131,6 +132,12 @@ inline constexpr bool datetime_wants_main_first = PY_VERSION_HEX < 0x030E0000;
 /// and takes it back only after the last one has left the list. A thread that enters in between ends the
 /// process ("thread state already initialized"). So one stays in the list until the interpreter ends.
 inline constexpr bool idle_wants_anchor = PY_VERSION_HEX < 0x030E0000;
+
+/// Whether its thread runs with it: holds its interpreter's GIL. On that thread, while it exists. Costs a
+/// load; a look at what is current is a call into thread-local storage that no linker can shorten.
+[[nodiscard]] inline bool is_current(const PyThreadState& of_this_thread) noexcept {
+    return of_this_thread._status.active != 0;
+}
 
 /// Up to 3.13 a thread that the system refuses to start leaves a thread state in the list, cleared and of no
 /// thread. CPython would end the process at the interpreter's end because of it ("not the last thread").

@@ -191,6 +191,21 @@ bool may_rest(const core::interpreter& here) noexcept {
     return here.resting.load() && nothing_is_lent(here) && core::interpreters().count() == 1;
 }
 
+/// A helper that had to wait longer for the GIL keeps it from somebody.
+constexpr core::futex::nanoseconds gil_at_hand = 1'000'000;
+
+/// For the helper of `here`, under its GIL, which it gives up meanwhile: waits a little for the next call,
+/// and so needs neither another thread state nor a wake-up for it.
+bool told_again(core::interpreter& here, core::helper& helper) {
+    if (here.resting.load() || !helper.hurried()) {
+        return false;
+    }
+    PyThreadState* const thread = PyEval_SaveThread();
+    const bool told = helper.told_again_soon([&] { return here.entry.is_shut(); });
+    PyEval_RestoreThread(thread); // inside the gate: nothing of this interpreter ends
+    return told || (!here.runs_errands && !here.errands.empty());
+}
+
 bool serve(void* record) {
     return enter_and_drain(*static_cast<core::interpreter*>(record));
 }
@@ -275,15 +290,19 @@ bool enter_and_drain(core::interpreter& record) {
     PyThreadState* const thread = PyThreadState_New(static_cast<PyInterpreterState*>(record.state));
     if (thread != nullptr) {
         record.helping.store(thread);
+        const core::futex::nanoseconds asked = core::futex::now();
         PyEval_AcquireThread(thread);
+        const bool at_hand = core::futex::now() - asked < gil_at_hand;
         core::statistics::add(core::counter::helper_entries);
-        drain(record);
         core::helper& helper = core::helper_of(record);
-        helper.enter_users_code();
-        if (!record.runs_errands) {
-            core::run_errands(record);
-        }
-        helper.leave_users_code();
+        do {
+            drain(record);
+            helper.enter_users_code();
+            if (!record.runs_errands) {
+                core::run_errands(record);
+            }
+            helper.leave_users_code();
+        } while (at_hand && told_again(record, helper));
         PyThreadState_Clear(thread);
         rests = may_rest(record) && helper.leave();
         record.helping.store(nullptr);

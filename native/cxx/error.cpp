@@ -10,6 +10,7 @@ closed_error::~closed_error() = default;
 released_error::~released_error() = default;
 poisoned_error::~poisoned_error() = default;
 timeout_error::~timeout_error() = default;
+cancelled_error::~cancelled_error() = default;
 type_error::~type_error() = default;
 
 } // namespace isthmus

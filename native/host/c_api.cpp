@@ -52,7 +52,11 @@ template <typename Body> auto translating(core::interpreter& in, Body body) {
 
 value from_object(_object* o) {
     core::interpreter& in = here();
-    return translating(in, [&] { return host::from_object(in, o); });
+    return translating(in, [&] {
+        std::optional<value> other;
+        const detail::scalar small = host::from_object(in, o, other);
+        return detail::whole(small, other);
+    });
 }
 
 _object* to_object(const value& v) {

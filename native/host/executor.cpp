@@ -1,6 +1,9 @@
 #include <isthmus/executor.hpp>
 
+#include "core/spinning.hpp"
+
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -55,6 +58,7 @@ struct executor::inside {
     explicit inside(interpreter_options how) : options(std::move(how)) {}
 
     void work(std::size_t which);
+    void look_out() noexcept;
     [[nodiscard]] std::shared_ptr<task> next(std::size_t which);
     void begin(std::size_t which, const std::shared_ptr<task>& what);
     [[nodiscard]] bool end(std::size_t which);
@@ -66,6 +70,8 @@ struct executor::inside {
     std::mutex lock; ///< guards all below; never held while Python runs
     std::condition_variable changed;
     std::deque<std::shared_ptr<task>> waiting;
+    std::atomic<bool> some_wait{false}; ///< of these; a hint for who does not hold the lock
+    core::spin_budget looking_out;
     bool closed = false;
     std::vector<std::unique_ptr<interpreter>> fresh; ///< by worker: what takes the place of its interpreter
     std::size_t replacing = 0;                       ///< of these, not taken yet
@@ -79,8 +85,22 @@ struct executor::inside {
     bool watch_ends = false;
 };
 
+/// A worker, before it sleeps: to fall asleep and be woken takes longer than many a call.
+void executor::inside::look_out() noexcept {
+    const auto found = [this] { return some_wait.load(std::memory_order_relaxed); };
+    if (found()) {
+        return;
+    }
+    if (core::spinning::spin(std::nullopt, looking_out.get(), found, [] { return false; })) {
+        looking_out.paid();
+    } else {
+        looking_out.wasted();
+    }
+}
+
 /// Null: it is closed, and nothing waits.
 std::shared_ptr<executor::inside::task> executor::inside::next(std::size_t which) {
+    look_out();
     std::unique_lock guard(lock);
     for (;;) {
         changed.wait(guard, [&] { return closed || !waiting.empty() || fresh[which] != nullptr; });
@@ -100,6 +120,7 @@ std::shared_ptr<executor::inside::task> executor::inside::next(std::size_t which
     }
     std::shared_ptr<task> taken = std::move(waiting.front());
     waiting.pop_front();
+    some_wait.store(!waiting.empty(), std::memory_order_relaxed);
     begin(which, taken);
     return taken;
 }
@@ -187,6 +208,7 @@ void executor::inside::submit(std::shared_ptr<task> made) {
             watchman = std::thread([this] { watch(); });
         }
         waiting.push_back(std::move(made));
+        some_wait.store(true, std::memory_order_relaxed);
     }
     changed.notify_all();
 }
@@ -264,6 +286,7 @@ void executor::shutdown(bool cancel) {
         inside_->closed = true;
         if (cancel) {
             dropped.swap(inside_->waiting);
+            inside_->some_wait.store(false, std::memory_order_relaxed);
         }
     }
     inside_->changed.notify_all();

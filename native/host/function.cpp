@@ -6,9 +6,8 @@
 
 #include "module/naming.hpp"
 
-#include "cpython/current.hpp"
-
 #include <array>
+#include <vector>
 
 namespace isthmus {
 
@@ -73,52 +72,71 @@ namespace {
 
 constexpr std::size_t on_stack = 8;
 
-/// The objects of a call's arguments; the first place is for the callee's use.
-class vector_of_objects {
+/// Objects that were made for a call.
+class objects {
   public:
-    vector_of_objects(core::interpreter& here, std::span<const value> from) {
-        if (from.size() > on_stack) {
-            more_.resize(from.size() + 1);
-            items_ = more_.data();
-        }
-        for (const value& each : from) {
-            items_[count_ + 1] = host::to_object(here, each).release();
-            ++count_;
+    explicit objects(PyObject** room) noexcept : items_(room) {}
+    ~objects() {
+        while (count_ != 0) {
+            Py_DECREF(items_[--count_]);
         }
     }
-    ~vector_of_objects() {
-        for (std::size_t i = 1; i <= count_; ++i) {
-            Py_DECREF(items_[i]);
-        }
-    }
-    vector_of_objects(const vector_of_objects&) = delete;
-    vector_of_objects& operator=(const vector_of_objects&) = delete;
+    objects(const objects&) = delete;
+    objects& operator=(const objects&) = delete;
 
-    [[nodiscard]] PyObject* const* data() const noexcept { return items_ + 1; }
-    [[nodiscard]] std::size_t size() const noexcept { return count_; }
+    void push(py::ref made) noexcept { items_[count_++] = made.release(); }
 
   private:
-    std::array<PyObject*, on_stack + 1> few_;
-    std::vector<PyObject*> more_;
-    PyObject** items_ = few_.data();
+    PyObject** items_;
     std::size_t count_ = 0;
 };
 
-} // namespace
+[[noreturn]] void refuse() {
+    throw interpreter_error("a function is called inside an isthmus::entered scope of its interpreter");
+}
 
-value function::invoke(std::span<const value> arguments) {
-    core::interpreter* const here = py::current_interpreter();
-    if (state_ == nullptr || here != state_->record.get()) {
-        throw interpreter_error("a function is called inside an isthmus::entered scope of its interpreter");
-    }
+/// `room`: for all arguments, and before them a place for the callee's use.
+template <typename Argument>
+detail::scalar call_with_room(detail::function_state& state, PyObject** room, const Argument* given,
+                              std::size_t count, std::optional<value>& other) {
+    core::interpreter& here = *state.record;
     try {
-        const vector_of_objects given(*here, arguments);
+        objects made(room + 1);
+        for (std::size_t i = 0; i < count; ++i) {
+            made.push(host::to_object(here, given[i]));
+        }
         const py::ref result = py::require(PyObject_Vectorcall(
-            state_->callable.get(), given.data(), given.size() | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
-        return host::from_object(*here, result.get());
+            state.callable.get(), room + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+        return host::from_object(here, result.get(), other);
     } catch (const py::python_error&) {
     }
-    throw host::taken_error(*here);
+    throw host::taken_error(here);
+}
+
+template <typename Argument>
+detail::scalar call_here(detail::function_state* state, const Argument* given, std::size_t count,
+                         std::optional<value>& other) {
+    if (state == nullptr || !host::inside::now(*state->record)) {
+        refuse();
+    }
+    if (count > on_stack) [[unlikely]] {
+        std::vector<PyObject*> room(count + 1);
+        return call_with_room(*state, room.data(), given, count, other);
+    }
+    std::array<PyObject*, on_stack + 1> room; // NOLINT(cppcoreguidelines-pro-type-member-init): filled next
+    return call_with_room(*state, room.data(), given, count, other);
+}
+
+} // namespace
+
+detail::scalar function::call(const detail::argument* given, std::size_t count, std::optional<value>& other) {
+    return call_here(state_.get(), given, count, other);
+}
+
+value function::invoke(std::span<const value> arguments) {
+    std::optional<value> other;
+    const detail::scalar result = call_here(state_.get(), arguments.data(), arguments.size(), other);
+    return detail::whole(result, other);
 }
 
 } // namespace isthmus

@@ -6,6 +6,7 @@
 #include "cpython/twin.hpp"
 
 #include <cassert>
+#include <utility>
 
 namespace isthmus::host {
 namespace {
@@ -15,6 +16,8 @@ namespace {
 }
 
 } // namespace
+
+thread_local constinit inside::place inside::innermost_{};
 
 inside::inside(const core::interpreter_ref& record) : record_(record), permit_(record) {
     if (!permit_.ok()) {
@@ -37,6 +40,7 @@ inside::inside(const core::interpreter_ref& record) : record_(record), permit_(r
     } else {
         outside_ = PyThreadState_Swap(made_);
     }
+    around_ = std::exchange(innermost_, {record.get(), made_});
     py::drain(*record);
 }
 
@@ -44,7 +48,8 @@ inside::~inside() {
     if (made_ == nullptr) {
         return;
     }
-    PyThreadState_Clear(made_);
+    PyThreadState_Clear(made_); // which may run code that looks
+    innermost_ = around_;
     if (outside_ == nullptr) {
         PyThreadState_DeleteCurrent();
     } else {
@@ -52,6 +57,14 @@ inside::~inside() {
         PyThreadState_Delete(made_);
     }
     record_->entry.leave();
+}
+
+/// That it is attached keeps the state in existence, so the address says which interpreter it is, unless the
+/// record's own was gone before.
+bool inside::looks_so(const core::interpreter& record) noexcept {
+    PyThreadState* const thread = PyThreadState_GetUnchecked();
+    return thread != nullptr && PyThreadState_GetInterpreter(thread) == record.state &&
+           record.now.load(std::memory_order_acquire) != core::interpreter::phase::gone;
 }
 
 core::interpreter_ref main_record() {

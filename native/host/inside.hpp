@@ -20,11 +20,25 @@ class inside {
     /// The thread ran in it before.
     [[nodiscard]] bool was_there() const noexcept { return made_ == nullptr; }
 
+    /// Whether the calling thread runs in `record`'s interpreter, under its GIL: by such a scope or not.
+    [[nodiscard]] static bool now(const core::interpreter& record) noexcept {
+        return (innermost_.in == &record && py::compat::is_current(*innermost_.thread)) || looks_so(record);
+    }
+
   private:
+    /// Of the scopes that gave their thread a thread state, and in which that is what counts.
+    struct place {
+        const core::interpreter* in;
+        const PyThreadState* thread;
+    };
+    [[gnu::tls_model("initial-exec")]] static thread_local constinit place innermost_;
+    [[nodiscard]] static bool looks_so(const core::interpreter& record) noexcept;
+
     core::interpreter_ref record_;
     py::run_permit permit_;
     PyThreadState* made_ = nullptr;
     PyThreadState* outside_ = nullptr;
+    place around_{};
 };
 
 /// The record of the main interpreter of CPython's current life. Throws interpreter_error: there is no

@@ -91,7 +91,7 @@ void reset_main(PyObject* main) {
 
 /// Everything that must cross for the job: nothing has run when it throws.
 ref decode_all(core::interpreter& target, job& work, PyObject* main) {
-    const ref names = require(PyDict_New());
+    const ref names = work.names.empty() ? ref{} : require(PyDict_New());
     for (job::named_message& each : work.names) {
         const ref value = crossing::decode(target, std::move(each.value));
         const ref name =
@@ -102,7 +102,9 @@ ref decode_all(core::interpreter& target, job& work, PyObject* main) {
     ref given = work.named     ? decode_named(target, *work.named, main)
                 : rest.empty() ? ref{}
                                : crossing::decode(target, std::move(rest));
-    require(PyDict_Update(main, names.get()));
+    if (names) {
+        require(PyDict_Update(main, names.get()));
+    }
     return given;
 }
 
@@ -171,10 +173,22 @@ struct circumstances {
     bool wanted = true;
 };
 
+ref main_module() {
+    PyObject* found = nullptr; // the quick way: most of the other one is about what is not there
+    if (PyDict_GetItemStringRef(PyImport_GetModuleDict(), "__main__", &found) > 0) {
+        ref module = ref::steal(found);
+        if (PyModule_Check(module.get())) {
+            return module;
+        }
+    }
+    PyErr_Clear();
+    return require(PyImport_AddModuleRef("__main__"));
+}
+
 /// All that is code of the user's. What others raise in it is raised here.
 ref decode_and_perform(core::interpreter& target, job& work, const circumstances& about, answer& made,
                        ended& stage) {
-    const ref module = require(PyImport_AddModuleRef("__main__"));
+    const ref module = main_module();
     PyObject* const main = PyModule_GetDict(module.get());
     ref given;
     std::optional<py::interruptible> scope;

@@ -5,10 +5,12 @@
 
 #include <atomic>
 #include <barrier>
+#include <chrono>
 #include <gtest/gtest.h>
 #include <mutex>
 #include <pthread.h>
 #include <thread>
+#include <time.h>
 #include <vector>
 
 namespace isthmus::core::test {
@@ -241,6 +243,98 @@ TEST(helper, no_post_is_left_behind) {
     }
     service.stop();
     EXPECT_EQ(state.count.load(), posters * each);
+}
+
+constexpr auto never_in_vain = [] { return false; };
+
+TEST(helper, hears_in_its_work_what_must_not_wait) {
+    struct state {
+        helper service;
+        std::atomic<int> runs{0};
+        std::vector<bool> heard; ///< by the work
+        bool hurried = false;
+    } s;
+    const auto work = [](void* self) {
+        auto& mine = *static_cast<state*>(self);
+        if (mine.runs.load() == 0) {
+            mine.hurried = mine.service.hurried();
+            mine.service.notify_at_once();
+            mine.heard.push_back(mine.service.told_again_soon(never_in_vain));
+            mine.heard.push_back(mine.service.told_again_soon(never_in_vain)); // once is once
+            mine.service.notify();
+            mine.heard.push_back(mine.service.told_again_soon(never_in_vain)); // may wait, is not forgotten
+        } else {
+            mine.hurried = mine.service.hurried();
+        }
+        mine.runs.fetch_add(1);
+        mine.runs.notify_all();
+        return true;
+    };
+    ASSERT_TRUE(s.service.start(work, &s));
+    s.service.notify_at_once();
+    s.runs.wait(0);
+    s.runs.wait(1);
+    s.service.stop();
+    EXPECT_EQ(s.heard, (std::vector{true, false, false}));
+    EXPECT_EQ(s.runs.load(), 2);
+    EXPECT_FALSE(s.hurried) << "the second run was for what may wait";
+}
+
+TEST(helper, is_stopped_while_it_listens) {
+    struct state {
+        helper service;
+        std::atomic<int> heard{0};
+    };
+    for (int round = 0; round < 200; ++round) {
+        state s;
+        const auto work = [](void* self) {
+            auto& mine = *static_cast<state*>(self);
+            do {
+                mine.heard.fetch_add(1);
+                mine.heard.notify_all();
+            } while (mine.service.told_again_soon(never_in_vain));
+            return true;
+        };
+        ASSERT_TRUE(s.service.start(work, &s));
+        s.service.notify_at_once();
+        s.heard.wait(0);
+        if (round % 2 == 0) {
+            s.service.notify_at_once();
+        }
+        s.service.stop(); // hangs, if the one that listens takes the request to stop for a call
+        EXPECT_FALSE(s.service.running());
+    }
+}
+
+TEST(helper, uses_no_processor_while_nothing_comes) {
+    struct state {
+        helper service;
+        std::atomic<int> runs{0};
+        std::atomic<clockid_t> clock{};
+    } s;
+    const auto work = [](void* self) {
+        auto& mine = *static_cast<state*>(self);
+        clockid_t clock{};
+        pthread_getcpuclockid(pthread_self(), &clock);
+        mine.clock.store(clock);
+        while (mine.service.told_again_soon(never_in_vain)) {
+        }
+        mine.runs.fetch_add(1);
+        mine.runs.notify_all();
+        return true;
+    };
+    ASSERT_TRUE(s.service.start(work, &s));
+    s.service.notify_at_once();
+    s.runs.wait(0);
+    const auto used = [&] {
+        timespec t{};
+        clock_gettime(s.clock.load(), &t);
+        return static_cast<futex::nanoseconds>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+    };
+    const futex::nanoseconds before = used();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_LT(used() - before, 2'000'000);
+    s.service.stop();
 }
 
 /// As an interpreter that is alone: each post makes sure of a thread, which leaves once nothing is left.

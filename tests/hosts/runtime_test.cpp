@@ -148,6 +148,6 @@ TEST(runtime, may_be_left_without_stop) {
             "r, s = isthmus.create_channel()\n"
             "threading.Thread(target=r.recv).start()\n"
             "keep = b'x' * 1_000_000");
-    EXPECT_EQ(in->post("len", "abc").get().as<int>(), 3);
+    EXPECT_EQ(in->post("len", "abc").result<int>(), 3);
     EXPECT_NE(runtime, nullptr);
 }

@@ -103,6 +103,30 @@ def test_a_group_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> Non
     assert [row["group"] for row in json.loads(done.stdout)["rows"]] == ["messages"]
 
 
+def test_hosts_are_measured_by_a_program_or_skipped_with_the_reason(tmp_path: Path) -> None:
+    for folder, told in (("", "ISTHMUS_BENCH_DIR"), (str(tmp_path), "no program")):
+        done = command("--quick", "--json", "host", ISTHMUS_BENCH_DIR=folder)
+        assert (done.returncode, json.loads(done.stdout)["rows"]) == (0, [])
+        assert "host: not measured" in done.stderr
+        assert told in done.stderr
+    program = tmp_path / "host_bench"
+    program.write_text(
+        "#!/bin/sh\ncase $4 in post) peer='channel round trip';; handover) peer=copied;;\n"
+        "*) peer='bare C API';; esac\n"
+        'echo "[[\\"isthmus\\", [1000, 3000]], [\\"$peer\\", [4000, 4000]]]"\n',
+        encoding="ascii",
+    )
+    program.chmod(0o755)
+    done = command("--quick", "--json", "host", ISTHMUS_BENCH_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert [(row["median"], row["unit"], row["ratio"], row["met"]) for row in rows] == [
+        *[(2000, "ns", 2, True)] * 2,
+        (2, "µs", 2, True),
+        *[(2, "µs", 2, None)] * 2,
+    ]
+
+
 def test_every_group_that_is_offered_exists() -> None:
     assert set(bench.GROUPS) == set(GROUPS)
 

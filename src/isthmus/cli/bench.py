@@ -40,6 +40,7 @@ GROUPS = {
     "memory": "memory of 1 GiB held by 8 interpreters",
     "hook-small": "the allocator hook and small objects",
     "hook-large": "the allocator hook and large objects",
+    "host": "calls, posted calls and bytes from C++",
 }
 #: Seconds after which a group is given up: far more than the slowest takes.
 LIMIT = 600

@@ -12,6 +12,7 @@ from isthmus.cli._bench import (
     channels,
     cloning,
     hook,
+    hosting,
     interpreters,
     mapping,
     posting,
@@ -31,6 +32,7 @@ GROUPS = (
     | mapping.GROUPS
     | interpreters.GROUPS
     | hook.GROUPS
+    | hosting.GROUPS
 )
 
 
