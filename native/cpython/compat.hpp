@@ -6,6 +6,7 @@
 /// | `_PyInterpreterState_*` below          | exported "for the _interpreters module", 3.13 to 3.15    |
 /// | cross-interpreter data of the library  | weak symbols; tests/python/test_foreign_interpreters.py  |
 /// | `io.BytesIO` keeps exact bytes (H1)    | bytesio_guard.cpp, self-test at each attach              |
+/// | what a stream has yet to write         | streams.cpp, self-test at its first use                  |
 /// | allocator of the object domain         | hook.cpp, self-test at start-up                          |
 /// | exceptions set from outside           | `PyThreadState.async_exc`; tests/python/test_interrupt.py|
 /// | whether a thread state is current      | `PyThreadState._status`; tests/hosts/entered_test.cpp    |

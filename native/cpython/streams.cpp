@@ -4,6 +4,7 @@
 #include "cpython/refs.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -70,6 +71,36 @@ struct flushed_stream {
     }
 };
 
+/// One look, on streams that write to nowhere: whether images change by a write, as they must. Throws
+/// python_error: they could not be had.
+bool images_show_writes() {
+    const ref io = require(PyImport_ImportModule("io"));
+    const ref stream = require(PyObject_CallMethod(io.get(), "open", "ss", "/dev/null", "w"));
+    const ref under = require(PyObject_GetAttrString(stream.get(), "buffer"));
+    image text;
+    image buffer;
+    const auto write_shows = [](image& of, PyObject* to, const char* format) {
+        const bool taken = of.take(to);
+        static_cast<void>(require(PyObject_CallMethod(to, "write", format, "x")));
+        const bool shows = taken && !of.shows(to);
+        static_cast<void>(require(PyObject_CallMethod(to, "flush", nullptr)));
+        return shows;
+    };
+    const bool all = write_shows(text, stream.get(), "s") && write_shows(buffer, under.get(), "y");
+    static_cast<void>(require(PyObject_CallMethod(stream.get(), "close", nullptr)));
+    return all;
+}
+
+/// Looks once per process. While that can't be done, and if they don't: false, everything is flushed.
+bool images_can_be_trusted() {
+    enum verdict : std::uint8_t { open, trusted, refused };
+    static constinit std::atomic<verdict> found{open};
+    if (found.load(std::memory_order_relaxed) == open) {
+        found.store(images_show_writes() ? trusted : refused, std::memory_order_relaxed);
+    }
+    return found.load(std::memory_order_relaxed) == trusted;
+}
+
 struct flushed_streams {
     flushed_stream out;
     flushed_stream error;
@@ -81,7 +112,9 @@ thread_local constinit flushed_streams last_flushed{};
 void remember(const core::interpreter& here, PyObject* stream, flushed_stream& last) {
     if (std::strcmp(Py_TYPE(stream)->tp_name, "_io.TextIOWrapper") == 0) {
         try {
-            last.note(here, stream);
+            if (images_can_be_trusted()) {
+                last.note(here, stream);
+            }
         } catch (const python_error&) {
             PyErr_Clear();
         }
