@@ -35,7 +35,7 @@ std::vector<std::ptrdiff_t> listed(std::span<const std::ptrdiff_t> numbers) {
 
 /// Releases that were posted to it before have been run then: what is posted to it keeps its order.
 void settle(interpreter& in) {
-    EXPECT_FALSE(in.post("callable", 1).get().as<bool>());
+    EXPECT_FALSE(in.post("callable", 1).result<bool>());
 }
 
 } // namespace
