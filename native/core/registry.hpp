@@ -44,6 +44,7 @@ struct interpreter {
     void* state = nullptr;                      ///< PyInterpreterState; never read once `gone`
     void* anchor = nullptr;      ///< a thread state that keeps `state` from having none; under its GIL
     std::uint64_t anchor_id = 0; ///< CPython's id of that thread state
+    void* kept_names = nullptr;  ///< layer cpython's; under its GIL
     bool is_main = false;
     bool created_here = false; ///< isthmus made it, so isthmus ends it
     bool own_gil = false;

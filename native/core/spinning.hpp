@@ -41,7 +41,7 @@ class spin_budget {
 namespace spinning {
 
 /// A spinner that outlasts this is counted, so that spinners never occupy every processor.
-inline constexpr futex::nanoseconds uncounted = 1'000;
+inline constexpr futex::nanoseconds uncounted = 2'500;
 
 [[nodiscard]] unsigned processors() noexcept;
 

@@ -2,6 +2,7 @@
 
 #include "cpython/current.hpp"
 #include "cpython/interruption.hpp"
+#include "cpython/kept_names.hpp"
 #include "cpython/keyboard.hpp"
 #include "cpython/streams.hpp"
 #include "cpython/threads.hpp"
@@ -221,6 +222,7 @@ PyObject* on_exit(PyObject* self, PyObject*) {
         if (record == nullptr || record->exited.exchange(true)) {
             Py_RETURN_NONE;
         }
+        let_go_of_names(*record);
         if (record->is_main) {
             main_exits(*record);
         } else {

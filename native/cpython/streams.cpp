@@ -1,6 +1,7 @@
 #include "cpython/streams.hpp"
 
 #include "cpython/current.hpp"
+#include "cpython/kept_names.hpp"
 #include "cpython/refs.hpp"
 
 #include <array>
@@ -129,12 +130,14 @@ bool is_closed(PyObject* stream) {
     return status == 1 && PyObject_IsTrue(closed.get()) == 1;
 }
 
-void flush(const char* name, flushed_stream& last, bool report) {
-    const ref stream = ref::share(PySys_GetObject(name));
+void flush(core::interpreter* here, known_name name, flushed_stream& last, bool report) {
+    const ref stream =
+        here != nullptr
+            ? standard_stream(*here, name)
+            : ref::share(PySys_GetObject(name == known_name::standard_output ? "stdout" : "stderr"));
     if (!stream || stream.get() == Py_None) {
         return;
     }
-    const core::interpreter* const here = current_interpreter();
     if (here != nullptr && last.still(*here, stream.get())) {
         return;
     }
@@ -157,8 +160,9 @@ void flush(const char* name, flushed_stream& last, bool report) {
 } // namespace
 
 void flush_streams() {
-    flush("stdout", last_flushed.out, true);
-    flush("stderr", last_flushed.error, false);
+    core::interpreter* const here = current_interpreter();
+    flush(here, known_name::standard_output, last_flushed.out, true);
+    flush(here, known_name::standard_error, last_flushed.error, false);
 }
 
 } // namespace isthmus::py

@@ -55,7 +55,7 @@ function interpreter::function(std::string_view name) {
     const host::inside scope(record);
     return host::translating(*record, [&] {
         const py::ref main = py::require(PyImport_AddModuleRef("__main__"));
-        py::ref found = module::find_callable(std::string(name), PyModule_GetDict(main.get()));
+        py::ref found = module::find_callable(*record, std::string(name), PyModule_GetDict(main.get()));
         if (PyCallable_Check(found.get()) == 0) {
             py::fail(PyExc_TypeError, "'%s' object is not callable", Py_TYPE(found.get())->tp_name);
         }

@@ -2,6 +2,8 @@
 
 #include "crossing/crossing.hpp"
 
+#include "cpython/kept_names.hpp"
+
 #include <string_view>
 
 namespace isthmus::module {
@@ -34,15 +36,15 @@ bool has_empty_part(std::string_view name) {
 }
 
 /// Null, with no error, if it is not there.
-ref in_main(std::string_view name, PyObject* main) {
+ref in_main(core::interpreter& here, std::string_view name, PyObject* main) {
     PyObject* found = nullptr;
-    require(PyDict_GetItemRef(main, str_of(name).get(), &found));
+    require(PyDict_GetItemRef(main, py::str_of(here, name).get(), &found));
     return ref::steal(found);
 }
 
 } // namespace
 
-ref find_callable(const std::string& name, PyObject* main) {
+ref find_callable(core::interpreter& here, const std::string& name, PyObject* main) {
     const std::string_view whole = name;
     const std::size_t colon = whole.find(':');
     const std::string_view module = whole.substr(0, colon);
@@ -55,7 +57,7 @@ ref find_callable(const std::string& name, PyObject* main) {
         return attributes_of(imported(module), whole.substr(colon + 1));
     }
     const std::size_t first = whole.find('.');
-    ref found = in_main(whole.substr(0, first), main);
+    ref found = in_main(here, whole.substr(0, first), main);
     if (found) {
         return first == std::string_view::npos ? std::move(found)
                                                : attributes_of(std::move(found), whole.substr(first + 1));
@@ -78,8 +80,8 @@ ref find_callable(const std::string& name, PyObject* main) {
     return builtin;
 }
 
-ref decode_named(core::interpreter& here, job::named_call& named, PyObject* main) {
-    const ref arguments = require(PyTuple_New(static_cast<Py_ssize_t>(named.positional.size())));
+decoded_call decode_named(core::interpreter& here, job::named_call& named, PyObject* main) {
+    ref arguments = require(PyTuple_New(static_cast<Py_ssize_t>(named.positional.size())));
     Py_ssize_t at = 0;
     for (core::message& each : named.positional) {
         PyTuple_SET_ITEM(arguments.get(), at++, crossing::decode(here, std::move(each)).release());
@@ -92,8 +94,7 @@ ref decode_named(core::interpreter& here, job::named_call& named, PyObject* main
             require(PyDict_SetItem(keywords.get(), str_of(each.name).get(), value.get()));
         }
     }
-    const ref callable = find_callable(named.name, main);
-    return require(PyTuple_Pack(3, callable.get(), arguments.get(), keywords.get()));
+    return {find_callable(here, named.name, main), std::move(arguments), std::move(keywords)};
 }
 
 } // namespace isthmus::module

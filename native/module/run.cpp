@@ -5,6 +5,7 @@
 #include "crossing/crossing.hpp"
 
 #include "cpython/interruption.hpp"
+#include "cpython/kept_names.hpp"
 #include "cpython/keyboard.hpp"
 #include "cpython/lifecycle.hpp"
 #include "cpython/streams.hpp"
@@ -89,8 +90,19 @@ void reset_main(PyObject* main) {
     PyGC_Collect(); // what circles held is gone too
 }
 
+/// What runs, if it is no text: marshalled code, or a call.
+struct decoded_job {
+    ref code;
+    decoded_call call;
+};
+
+decoded_call parts_of(const ref& triple) {
+    const auto part = [&](Py_ssize_t at) { return ref::share(PyTuple_GET_ITEM(triple.get(), at)); };
+    return {part(0), part(1), part(2)};
+}
+
 /// Everything that must cross for the job: nothing has run when it throws.
-ref decode_all(core::interpreter& target, job& work, PyObject* main) {
+decoded_job decode_all(core::interpreter& target, job& work, PyObject* main) {
     const ref names = work.names.empty() ? ref{} : require(PyDict_New());
     for (job::named_message& each : work.names) {
         const ref value = crossing::decode(target, std::move(each.value));
@@ -98,10 +110,14 @@ ref decode_all(core::interpreter& target, job& work, PyObject* main) {
             require(PyUnicode_FromStringAndSize(each.name.data(), static_cast<Py_ssize_t>(each.name.size())));
         require(PyDict_SetItem(names.get(), name.get(), value.get()));
     }
-    core::message& rest = work.call.empty() ? work.code : work.call;
-    ref given = work.named     ? decode_named(target, *work.named, main)
-                : rest.empty() ? ref{}
-                               : crossing::decode(target, std::move(rest));
+    decoded_job given;
+    if (work.named) {
+        given.call = decode_named(target, *work.named, main);
+    } else if (!work.call.empty()) {
+        given.call = parts_of(crossing::decode(target, std::move(work.call)));
+    } else if (!work.code.empty()) {
+        given.code = crossing::decode(target, std::move(work.code));
+    }
     if (names) {
         require(PyDict_Update(main, names.get()));
     }
@@ -130,7 +146,7 @@ ref call(PyObject* callable, PyObject* args, PyObject* keywords) {
 }
 
 /// What the job returns. `given`: what was decoded.
-ref perform(const job& work, const ref& given, PyObject* main) {
+ref perform(const job& work, const decoded_job& given, PyObject* main) {
     if (work.reset) {
         reset_main(main);
         return ref::share(Py_None);
@@ -144,16 +160,15 @@ ref perform(const job& work, const ref& given, PyObject* main) {
                                   work.is == job::text::expression ? Py_eval_input : Py_file_input, &flags));
         return require(PyEval_EvalCode(code.get(), main, main));
     }
-    if (!given) {
+    if (given.call.callable) {
+        return call(given.call.callable.get(), given.call.arguments.get(), given.call.keywords.get());
+    }
+    if (!given.code) {
         return ref::share(Py_None);
     }
-    if (PyBytes_Check(given.get())) {
-        const ref code = require(
-            PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(given.get()), PyBytes_GET_SIZE(given.get())));
-        return require(PyEval_EvalCode(code.get(), main, main));
-    }
-    return call(PyTuple_GET_ITEM(given.get(), 0), PyTuple_GET_ITEM(given.get(), 1),
-                PyTuple_GET_ITEM(given.get(), 2));
+    const ref code = require(PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(given.code.get()),
+                                                            PyBytes_GET_SIZE(given.code.get())));
+    return require(PyEval_EvalCode(code.get(), main, main));
 }
 
 /// Nobody is there to be told: the exception that is set goes where those of callbacks go.
@@ -173,24 +188,12 @@ struct circumstances {
     bool wanted = true;
 };
 
-ref main_module() {
-    PyObject* found = nullptr; // the quick way: most of the other one is about what is not there
-    if (PyDict_GetItemStringRef(PyImport_GetModuleDict(), "__main__", &found) > 0) {
-        ref module = ref::steal(found);
-        if (PyModule_Check(module.get())) {
-            return module;
-        }
-    }
-    PyErr_Clear();
-    return require(PyImport_AddModuleRef("__main__"));
-}
-
 /// All that is code of the user's. What others raise in it is raised here.
 ref decode_and_perform(core::interpreter& target, job& work, const circumstances& about, answer& made,
                        ended& stage) {
-    const ref module = main_module();
+    const ref module = py::main_module(target);
     PyObject* const main = PyModule_GetDict(module.get());
-    ref given;
+    decoded_job given;
     std::optional<py::interruptible> scope;
     if (about.as != nullptr) {
         scope.emplace(target, *about.as, about.number, made.keyboard_ended);
