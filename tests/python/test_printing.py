@@ -63,3 +63,23 @@ os.write(2, b"|")
     )
     assert done.stdout.split("|") == [*[PRINTED[name] for name in names * 2], ""]
     assert done.stderr == "broken |"
+
+
+def test_what_is_kept_in_an_interpreter_is_let_go_of_at_its_exit() -> None:
+    """Names, and the dict of sys: references of isthmus's own, which nobody else would drop."""
+    code = """
+import atexit, sys
+kept = 0
+def after_ours():
+    print(kept - sys.getrefcount(sys.__dict__))
+atexit.register(after_ours)  # the first one registered runs last
+import isthmus
+before = sys.getrefcount(sys.__dict__)
+isthmus.get_main().post(len, ()).result()
+kept = sys.getrefcount(sys.__dict__)
+print(kept - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIFE, check=True
+    )
+    assert done.stdout.split() == ["1", "1"], done
