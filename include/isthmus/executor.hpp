@@ -20,8 +20,10 @@ class [[gnu::visibility("default")]] executor {
     /// interpreter's constructor and run.
     explicit executor(std::size_t workers = 0, std::string_view setup = {},
                       const interpreter_options& options = {});
-    executor(const executor&) = delete;
-    executor& operator=(const executor&) = delete;
+    /// While no other thread uses either. What was moved from may only be assigned to or destroyed.
+    executor(executor &&) noexcept;
+    /// shutdown(false) of what was here before.
+    executor& operator=(executor&& other) noexcept;
     /// shutdown(false).
     ~executor();
 

@@ -232,8 +232,18 @@ executor::executor(std::size_t workers, std::string_view setup, const interprete
     }
 }
 
+executor::executor(executor&&) noexcept = default;
+
+executor& executor::operator=(executor&& other) noexcept {
+    executor former(std::move(*this));
+    inside_ = std::move(other.inside_);
+    return *this;
+}
+
 executor::~executor() {
-    shutdown();
+    if (inside_ != nullptr) {
+        shutdown();
+    }
 }
 
 std::size_t executor::workers() const noexcept {

@@ -88,6 +88,23 @@ TEST(executor, interrupts_a_call_that_exceeds_its_limit_and_goes_on) {
                  std::invalid_argument);
 }
 
+TEST(executor, moves_with_the_calls_that_wait) {
+    const isthmus::runtime runtime = start();
+    isthmus::executor first(1, "def f(n): return n + 1");
+    std::future<isthmus::value> early = first.submit("f", 1);
+    isthmus::executor second(std::move(first));
+    std::future<isthmus::value> late = second.submit("f", 2);
+    isthmus::executor third(1, "def f(n): return -n");
+    std::future<isthmus::value> of_third = third.submit("f", 3);
+    third = std::move(second);
+    EXPECT_EQ(of_third.get().as<int>(), -3) << "what was there before was shut down, not cancelled";
+    EXPECT_EQ(early.get().as<int>(), 2);
+    EXPECT_EQ(late.get().as<int>(), 3);
+    EXPECT_EQ(third.submit("f", 4).get().as<int>(), 5);
+    first = isthmus::executor(1, "def f(n): return 0");
+    EXPECT_EQ(first.submit("f", 4).get().as<int>(), 0);
+}
+
 TEST(executor, shutdown_ends_or_cancels) {
     const isthmus::runtime runtime = start();
     isthmus::executor pool(1, "import isthmus");
