@@ -22,8 +22,8 @@ TEST(post, runs_in_an_idle_one_and_in_a_busy_one) {
     for (int i = 0; i < 100; ++i) {
         calls.push_back(in.post("note", i));
     }
-    EXPECT_THROW(in.post("fail").result(), isthmus::python_error);
-    EXPECT_THROW(in.post("nobody").result(), isthmus::python_error);
+    EXPECT_THROW(static_cast<void>(in.post("fail").result()), isthmus::python_error);
+    EXPECT_THROW(static_cast<void>(in.post("nobody").result()), isthmus::python_error);
     for (int i = 0; i < 100; ++i) {
         EXPECT_EQ(calls[static_cast<std::size_t>(i)].result<int>(), 2 * i);
     }
@@ -45,12 +45,13 @@ TEST(post, fails_when_the_interpreter_closes_first) {
     const isthmus::pending_call waiting = in.post("never");
     std::future<isthmus::value> future = in.post("never");
     std::thread closes([&] { in.close(); });
-    EXPECT_THROW(waiting.result(), isthmus::interpreter_error);
+    EXPECT_THROW(static_cast<void>(waiting.result()), isthmus::interpreter_error);
     EXPECT_THROW(future.get(), isthmus::interpreter_error);
     closes.join();
     EXPECT_TRUE(waiting.done());
     EXPECT_FALSE(waiting.cancelled());
-    EXPECT_THROW(running.result(), isthmus::python_error); // its wait was woken by the close
+    EXPECT_THROW(static_cast<void>(running.result()),
+                 isthmus::python_error); // its wait was woken by the close
 }
 
 TEST(post, reaches_the_main_interpreter) {
