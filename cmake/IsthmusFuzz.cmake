@@ -1,4 +1,4 @@
-# The fuzzers of tests/fuzz, inside the extension: they then need no CPython to link with, only one to run in.
+# The fuzzers of tests/fuzz, inside the library of the extension: they then need no CPython to link with, only one to run in.
 if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "ISTHMUS_BUILD_FUZZ needs clang++, for libFuzzer")
 endif()
@@ -14,5 +14,6 @@ target_compile_options(isthmus_options INTERFACE -fsanitize=fuzzer-no-link)
 target_sources(isthmus_python_library PRIVATE "${PROJECT_SOURCE_DIR}/tests/fuzz/harness.cpp")
 set_source_files_properties("${PROJECT_SOURCE_DIR}/tests/fuzz/harness.cpp" PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # The sanitizers' library is loaded before and has weak functions that do nothing with coverage: ours go first.
-target_link_options(isthmus_python_library PRIVATE -shared-libasan -Wl,-Bsymbolic)
+target_link_options(isthmus_python_library PRIVATE -shared-libasan -Wl,-Bsymbolic
+                    "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports-fuzz.map")
 target_link_libraries(isthmus_python_library PRIVATE "${isthmus_libfuzzer}")

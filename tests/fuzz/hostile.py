@@ -7,11 +7,11 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-_KINDS = Path(__file__).resolve().parents[2] / "native" / "crossing" / "kinds.hpp"
+_WIRE = Path(__file__).resolve().parents[2] / "native" / "core" / "wire.hpp"
 
 
 def _tags() -> dict[str, int]:
-    body = re.search(r"enum class tag : std::uint8_t \{(.*?)\};", _KINDS.read_text(), re.DOTALL)
+    body = re.search(r"enum class tag : std::uint8_t \{(.*?)\};", _WIRE.read_text(), re.DOTALL)
     assert body is not None
     names = re.findall(r"\w+", re.sub(r"//.*", "", body[1]))
     return {name: number for number, name in enumerate(names)}

@@ -21,7 +21,9 @@ from isthmus import _clone, _isthmus
 
 PATIENCE = 30.0  # seconds; releases are run by another thread
 ROOM = 2000  # objects that caches may hold; a leak in one run of 100 exceeds it
-library = ctypes.PyDLL(_isthmus.__file__)
+#: The extension is a few lines over it, which have loaded it.
+(_LIBRARY,) = Path(_isthmus.__file__).parent.glob("lib/libisthmus_python*.so")
+library = ctypes.PyDLL(str(_LIBRARY))
 library.isthmus_fuzz_encoded.restype = ctypes.py_object
 library.isthmus_fuzz_decoded.restype = ctypes.py_object
 
