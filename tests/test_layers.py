@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,13 @@ def test_an_import_of_the_command_line_is_found(tmp_path: Path, line: str) -> No
     (tmp_path / "pool.py").write_text(f"def f():\n    {line}\n", encoding="utf-8")
     (tmp_path / "__main__.py").write_text(f"{line}\n", encoding="utf-8")
     assert cli_imports(tmp_path) == ["pool.py: imports isthmus.cli"]
+
+
+def test_the_fuzzers_find_what_they_read() -> None:
+    """They run last in .ci/run, if there is time: what they need of the sources is looked at here as well."""
+    hostile = runpy.run_path(str(ROOT / "tests" / "fuzz" / "hostile.py"))
+    assert hostile["TAGS"]["nothing"] == 0
+    assert len(hostile["TAGS"]) > 30
+    harness = (ROOT / "tests" / "fuzz" / "harness.cpp").read_text()
+    exported = re.findall(r"^ +(isthmus_fuzz\w*);", (ROOT / "cmake" / "exports-fuzz.map").read_text(), re.M)
+    assert sorted(exported) == sorted(re.findall(r'visibility\("default"\)\]\] \w+\W+(\w+)\(', harness))
